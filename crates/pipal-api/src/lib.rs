@@ -1,0 +1,1 @@
+//! The wire contract: messages, services and JSON of the gRPC API.

@@ -1,0 +1,2 @@
+//! A load generator that speaks the wire protocol to any server.
+fn main() {}

@@ -1,0 +1,199 @@
+//! The shape of rows: which columns a resource has, and which of the four row policies applies to it.
+
+use crate::value::{ColumnType, write_varint};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// How rows of a resource are identified, and which of two rows with one identity stays.
+///
+/// The data models differ for the engine only in this value. The numbers are part of the format on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum RowPolicy {
+    /// Measures: identity is entity and time; the greatest version wins, of equal versions the last arrival.
+    Versioned = 1,
+    /// Streams and traces: identity is the whole row; only bit-equal rows collapse.
+    Collapse = 2,
+    /// Documents: identity is the entity; the greatest version wins, of equal ones the last arrival; tombstones.
+    Document = 3,
+    /// Index-mode measures and series attributes: identity is the entity; the last arrival wins.
+    Latest = 4,
+}
+
+impl RowPolicy {
+    /// The policy with this number on disk.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => RowPolicy::Versioned,
+            2 => RowPolicy::Collapse,
+            3 => RowPolicy::Document,
+            4 => RowPolicy::Latest,
+            _ => return None,
+        })
+    }
+
+    /// The number of the policy on disk.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// True when an entity has at most one live row, whatever its time.
+    pub fn one_row_per_entity(self) -> bool {
+        matches!(self, RowPolicy::Document | RowPolicy::Latest)
+    }
+}
+
+/// What identifies a column: a retyped or moved tag is another column.
+/// Fields have the empty family; every tag has a family of at least one character.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ColumnKey {
+    /// Tag family; empty for fields.
+    pub family: Box<str>,
+    /// Name of the tag or field.
+    pub name: Box<str>,
+    /// Declared type.
+    pub ty: ColumnType,
+}
+
+/// A column of a layout.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ColumnDef {
+    /// Identity of the column.
+    pub key: ColumnKey,
+    /// True for an indexed tag of a normal measure: the engine keeps its value as a series attribute too.
+    pub attribute: bool,
+}
+
+/// The columns of the rows of one resource as one schema revision has them, without the entity's tags
+/// (those are in the entity bytes, see [`crate::series`]).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Layout {
+    resource: Box<str>,
+    policy: RowPolicy,
+    columns: Box<[ColumnDef]>,
+    fingerprint: u128,
+    attributes: bool,
+}
+
+impl Layout {
+    /// Makes a layout. `resource` is the plain name of the measure, stream, trace or document kind.
+    pub fn new(resource: &str, policy: RowPolicy, columns: Vec<ColumnDef>) -> Self {
+        let mut layout = Layout {
+            resource: resource.into(),
+            policy,
+            attributes: columns.iter().any(|c| c.attribute),
+            columns: columns.into(),
+            fingerprint: 0,
+        };
+        let mut bytes = Vec::new();
+        layout.encode(&mut bytes);
+        layout.fingerprint = xxh3_128(&bytes);
+        layout
+    }
+
+    /// Name of the resource.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// Policy of its rows.
+    pub fn policy(&self) -> RowPolicy {
+        self.policy
+    }
+
+    /// Columns, in the order of the values of a row.
+    pub fn columns(&self) -> &[ColumnDef] {
+        &self.columns
+    }
+
+    /// True when at least one column is a series attribute.
+    pub fn has_attributes(&self) -> bool {
+        self.attributes
+    }
+
+    /// A 128-bit hash of the whole definition; equal layouts have equal fingerprints in every process.
+    pub fn fingerprint(&self) -> u128 {
+        self.fingerprint
+    }
+
+    /// Appends the definition: policy, resource, columns with family, name, type and attribute flag.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.policy.code());
+        write_text(&self.resource, out);
+        write_varint(self.columns.len() as u64, out);
+        for column in &self.columns {
+            write_text(&column.key.family, out);
+            write_text(&column.key.name, out);
+            out.push(column.key.ty.code() | if column.attribute { 0x80 } else { 0 });
+        }
+    }
+
+    /// Reads what [`Layout::encode`] wrote; none when the bytes are malformed or have a surplus.
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let policy = RowPolicy::from_code(take_byte(&mut bytes)?)?;
+        let resource = take_text(&mut bytes)?;
+        let count = take_varint(&mut bytes)?;
+        let mut columns = Vec::new();
+        for _ in 0..count {
+            let family = take_text(&mut bytes)?;
+            let name = take_text(&mut bytes)?;
+            let code = take_byte(&mut bytes)?;
+            let ty = ColumnType::from_code(code & 0x7f)?;
+            columns.push(ColumnDef {
+                key: ColumnKey { family: family.into(), name: name.into(), ty },
+                attribute: code & 0x80 != 0,
+            });
+        }
+        bytes.is_empty().then(|| Layout::new(resource, policy, columns))
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
+    let (&first, rest) = bytes.split_first()?;
+    *bytes = rest;
+    Some(first)
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let (value, used) = crate::value::read_varint(bytes)?;
+    *bytes = &bytes[used..];
+    Some(value)
+}
+
+fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let length = usize::try_from(take_varint(bytes)?).ok()?;
+    if bytes.len() < length {
+        return None;
+    }
+    let (text, rest) = bytes.split_at(length);
+    *bytes = rest;
+    std::str::from_utf8(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_survives_its_encoding_with_the_same_fingerprint() {
+        let column = |family: &str, name: &str, ty, attribute| ColumnDef {
+            key: ColumnKey { family: family.into(), name: name.into(), ty },
+            attribute,
+        };
+        let layout = Layout::new(
+            "service_cpm",
+            RowPolicy::Versioned,
+            vec![column("default", "id", ColumnType::Str, true), column("", "value", ColumnType::Int, false)],
+        );
+        let mut bytes = Vec::new();
+        layout.encode(&mut bytes);
+        assert_eq!(Layout::decode(&bytes), Some(layout));
+        for cut in 0..bytes.len() {
+            assert_eq!(Layout::decode(&bytes[..cut]), None, "a definition cut at {cut} must be refused");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What every layer shares: typed values, row layouts, series keys, time, and the vocabulary of errors.
+//!
+//! Nothing here does I/O, knows a protocol or knows how rows are stored.
+
+pub mod error;
+pub mod layout;
+pub mod series;
+pub mod time;
+pub mod value;
+
+pub use error::{Error, ErrorKind, Result};
+pub use layout::{ColumnDef, ColumnKey, Layout, RowPolicy};
+pub use time::{Interval, IntervalUnit, TimeRange};
+pub use value::{ColumnType, Value, ValueRef};

@@ -1,0 +1,1 @@
+//! The gRPC and HTTP faces of the database and the schema registry.

@@ -1,0 +1,2 @@
+//! The binary: server, client commands and tools.
+fn main() {}

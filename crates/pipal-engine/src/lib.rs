@@ -4,3 +4,4 @@
 //! runtime. Clock and files are traits, so that tests can stop time and cut the power.
 
 pub mod fs;
+pub mod rows;

@@ -1,1 +1,14 @@
-//! The gRPC and HTTP faces of the database and the schema registry.
+//! The faces of the database: gRPC services, the schema registry behind them, metrics, and the wiring of a
+//! process. Knows no file formats.
+
+pub mod registry;
+pub mod status;
+
+/// The packages of the wire contract under the names that this crate uses.
+pub mod api {
+    pub use pipal_api::{
+        bydbql::v1 as bydbql, cluster::v1 as cluster, common::v1 as common, database::v1 as database,
+        measure::v1 as measure, model::v1 as model, property::v1 as property, schema::v1 as schema,
+        stream::v1 as stream, trace::v1 as trace,
+    };
+}

@@ -1,0 +1,160 @@
+//! Metadata and specs of one stream: each distinct one is decoded once, and each pair of them is mapped once
+//! per revision of its measure. A stream that mixes 1,800 measures switches between them by a hash lookup.
+
+use super::mapping::{Mapping, Spec};
+use crate::api::common::Metadata;
+use crate::registry::CompiledMeasure;
+use bytes::Bytes;
+use hashbrown::HashMap;
+use pipal_api::measure::v1::DataPointSpec;
+use pipal_engine::table_key::SegmentBounds;
+use pipal_model::Layout;
+use prost::{DecodeError, Message};
+use std::sync::Arc;
+
+/// What a distinct metadata, spec or mapping holds besides its encoded form, roughly, in bytes.
+const ENTRY_BYTES: usize = 512;
+
+/// One distinct metadata of the stream.
+pub struct Target {
+    /// As the client sent it, for the replies.
+    pub encoded: Bytes,
+    /// Group name.
+    pub group: String,
+    /// Measure name.
+    pub name: String,
+    /// The revision that the client knows; 0 when it does not care.
+    pub revision: i64,
+}
+
+/// How messages of one target and spec become rows.
+pub struct Plan {
+    /// The revision of the measure that the plan was made for.
+    pub measure: Arc<CompiledMeasure>,
+    /// Columns of the rows.
+    pub layout: Arc<Layout>,
+    /// Where the values go.
+    pub mapping: Mapping,
+    /// Segment of the last row; most rows of a stream fall into one.
+    pub segment: Option<SegmentBounds>,
+}
+
+/// Everything that messages of the stream refer to without carrying it.
+#[derive(Default)]
+pub struct StreamSchemas {
+    targets: Interned<Target>,
+    specs: Interned<Spec>,
+    plans: HashMap<(usize, Option<usize>), Plan>,
+    target: Option<usize>,
+    spec: Option<usize>,
+    bytes: usize,
+}
+
+impl StreamSchemas {
+    /// Puts the metadata and the spec of a message in force, as far as it carries them (specification 2.3).
+    pub fn update(&mut self, metadata: Option<&[u8]>, spec: Option<&[u8]>) -> Result<(), DecodeError> {
+        if let Some(encoded) = metadata {
+            self.target = Some(self.targets.intern(encoded, &mut self.bytes, Target::decode)?);
+        }
+        if let Some(encoded) = spec {
+            self.spec = Some(self.specs.intern(encoded, &mut self.bytes, Spec::decode)?);
+        }
+        Ok(())
+    }
+
+    /// The target in force with its number; none before the first metadata.
+    pub fn target(&self) -> Option<(usize, &Target)> {
+        let number = self.target?;
+        Some((number, self.targets.items.get(number)?))
+    }
+
+    /// The plan for `measure`, which is what the target in force names now, and for the spec in force.
+    pub fn plan(&mut self, target: usize, measure: Arc<CompiledMeasure>) -> &mut Plan {
+        let spec = self.spec.and_then(|number| self.specs.items.get(number));
+        let bytes = &mut self.bytes;
+        let mut make = |measure| {
+            *bytes += ENTRY_BYTES;
+            Plan::new(measure, spec)
+        };
+        match self.plans.entry((target, self.spec)) {
+            hashbrown::hash_map::Entry::Vacant(slot) => slot.insert(make(measure)),
+            hashbrown::hash_map::Entry::Occupied(slot) => {
+                let plan = slot.into_mut();
+                if !Arc::ptr_eq(&plan.measure, &measure) {
+                    *plan = make(measure);
+                }
+                plan
+            }
+        }
+    }
+
+    /// Bytes held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Encoded metadata of all targets, by number.
+    pub fn encoded_targets(&self) -> Vec<Bytes> {
+        self.targets.items.iter().map(|target| target.encoded.clone()).collect()
+    }
+}
+
+impl Target {
+    fn decode(encoded: &Bytes) -> Result<Self, DecodeError> {
+        let metadata = Metadata::decode(encoded.clone())?;
+        Ok(Target {
+            encoded: encoded.clone(),
+            group: metadata.group,
+            name: metadata.name,
+            revision: metadata.mod_revision,
+        })
+    }
+}
+
+impl Spec {
+    fn decode(encoded: &Bytes) -> Result<Self, DecodeError> {
+        let spec = DataPointSpec::decode(encoded.clone())?;
+        let families = spec.tag_family_spec.into_iter().map(|family| (family.name, family.tag_names));
+        Ok(Spec { families: families.collect(), fields: spec.field_names })
+    }
+}
+
+impl Plan {
+    fn new(measure: Arc<CompiledMeasure>, spec: Option<&Spec>) -> Self {
+        let layout = measure.schema.layout().clone();
+        let mapping = Mapping::compile(&measure.schema, spec);
+        Plan { measure, layout, mapping, segment: None }
+    }
+}
+
+/// Distinct encoded messages with what was decoded from them, numbered.
+struct Interned<T> {
+    items: Vec<T>,
+    numbers: HashMap<Bytes, usize>,
+}
+
+impl<T> Default for Interned<T> {
+    fn default() -> Self {
+        Interned { items: Vec::new(), numbers: HashMap::new() }
+    }
+}
+
+impl<T> Interned<T> {
+    fn intern(
+        &mut self,
+        encoded: &[u8],
+        bytes: &mut usize,
+        decode: impl FnOnce(&Bytes) -> Result<T, DecodeError>,
+    ) -> Result<usize, DecodeError> {
+        if let Some(&number) = self.numbers.get(encoded) {
+            return Ok(number);
+        }
+        // A copy, since a slice would keep the whole network buffer of the message alive.
+        let encoded = Bytes::copy_from_slice(encoded);
+        self.items.push(decode(&encoded)?);
+        *bytes += 2 * encoded.len() + ENTRY_BYTES;
+        let number = self.items.len() - 1;
+        self.numbers.insert(encoded, number);
+        Ok(number)
+    }
+}

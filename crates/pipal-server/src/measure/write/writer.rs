@@ -1,0 +1,284 @@
+//! The state of one write stream, and its decision about each message (measure specification 2.2 to 2.6).
+
+use super::budget::{Reservation, StreamBudget};
+use super::codec::Reply;
+use super::row::{RowFault, RowScratch};
+use super::schemas::StreamSchemas;
+use super::sink::RowSink;
+use crate::measure::gate::{Standing, standing};
+use crate::measure::time::time_of;
+use crate::registry::{CompiledMeasure, Registry};
+use bytes::Bytes;
+use pipal_api::model::v1::Status as WriteStatus;
+use pipal_api::write::MeasureWriteView;
+use pipal_engine::batch::{Row, WriteBatch};
+use pipal_engine::table_key::{GroupId, SegmentBounds, TableKey};
+use pipal_engine::Route;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tonic::Status;
+
+/// What an accepted message costs besides its row, in bytes: its id, its target and the row's place in the batch.
+const ACCEPTED_BYTES: usize = 64;
+
+/// What all write streams share.
+pub struct WriteContext {
+    /// Schemas.
+    pub registry: Registry,
+    /// Takes the rows.
+    pub sink: Arc<dyn RowSink>,
+    /// Bytes of all open streams.
+    pub budget: Arc<StreamBudget>,
+    /// Most bytes of one stream.
+    pub stream_bytes_max: usize,
+    /// How long a message waits for a schema that the client knows already; zero is not at all.
+    pub schema_wait: Duration,
+    /// What became of the messages.
+    pub counters: WriteCounters,
+}
+
+/// Counts since the start of the process.
+#[derive(Debug, Default)]
+pub struct WriteCounters {
+    /// Messages whose rows were handed over.
+    pub accepted: AtomicU64,
+    /// Messages answered with anything but success at once.
+    pub refused: AtomicU64,
+    /// Rows that were acknowledged and not kept since their segment has expired.
+    pub expired: AtomicU64,
+    /// Rows that were acknowledged and not kept since they do not fit the schema (specification 2.6).
+    pub dropped: AtomicU64,
+}
+
+/// What becomes of a message.
+pub enum Verdict {
+    /// Its row is part of the batch.
+    Accepted,
+    /// It is answered at once; the stream goes on.
+    Refused(Reply),
+    /// Its schema is not there yet; it is to be offered again a little later.
+    Wait,
+    /// The stream ends with this status.
+    Broken(Status),
+}
+
+/// Whether a message may be told to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It may.
+    Left,
+    /// It has waited long enough.
+    Over,
+}
+
+/// Why a message is not accepted.
+enum Stop {
+    Refuse(WriteStatus),
+    Wait,
+    Break(Status),
+}
+
+/// Decides about the messages of one stream and gathers their rows.
+pub struct StreamWriter {
+    context: Arc<WriteContext>,
+    schemas: StreamSchemas,
+    batch: WriteBatch,
+    accepted: Vec<(u64, usize)>,
+    scratch: RowScratch,
+    reservation: Reservation,
+    row_bytes: usize,
+}
+
+impl StreamWriter {
+    /// A writer without messages.
+    pub fn new(context: Arc<WriteContext>) -> Self {
+        StreamWriter {
+            reservation: Reservation::new(&context.budget, context.stream_bytes_max),
+            context,
+            schemas: StreamSchemas::default(),
+            batch: WriteBatch::new(),
+            accepted: Vec::new(),
+            scratch: RowScratch::default(),
+            row_bytes: 0,
+        }
+    }
+
+    /// What all streams share.
+    pub fn context(&self) -> &Arc<WriteContext> {
+        &self.context
+    }
+
+    /// Decides about one encoded `WriteRequest`.
+    pub fn take(&mut self, message: &[u8], patience: Patience) -> Verdict {
+        let view = match MeasureWriteView::parse(message) {
+            Ok(view) => view,
+            Err(error) => return Verdict::Broken(malformed(&error)),
+        };
+        match self.decide(&view, message.len(), patience) {
+            Ok(target) => {
+                self.accepted.push((view.message_id, target));
+                Verdict::Accepted
+            }
+            Err(Stop::Refuse(status)) => {
+                self.context.counters.refused.fetch_add(1, Ordering::Relaxed);
+                let metadata = self.schemas.target().map_or(Bytes::new(), |(_, target)| target.encoded.clone());
+                Verdict::Refused(Reply { message_id: view.message_id, status: status.as_str_name(), metadata })
+            }
+            Err(Stop::Wait) => Verdict::Wait,
+            Err(Stop::Break(status)) => Verdict::Broken(status),
+        }
+    }
+
+    /// Hands out what was gathered; the writer is empty afterwards.
+    pub fn finish(&mut self) -> (WriteBatch, Accepted) {
+        let messages = std::mem::take(&mut self.accepted);
+        self.context.counters.accepted.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        let accepted = Accepted { messages: messages.into_iter(), targets: self.schemas.encoded_targets() };
+        (std::mem::take(&mut self.batch), accepted)
+    }
+
+    /// The checks of specification 2.2 and 2.4, in order; the number of the target when the message passes all.
+    fn decide(&mut self, view: &MeasureWriteView<'_>, bytes: usize, patience: Patience) -> Result<usize, Stop> {
+        if let Some(text) = view.violations() {
+            return Err(Stop::Break(Status::invalid_argument(text)));
+        }
+        self.schemas.update(view.metadata, view.spec).map_err(|e| Stop::Break(malformed(&e)))?;
+        let Some((target, metadata)) = self.schemas.target() else {
+            let text = "metadata is required for the first request of gRPC stream";
+            return Err(Stop::Break(Status::unknown(text)));
+        };
+        let registry = &self.context.registry;
+        let measure = registry.measure(&metadata.group, &metadata.name);
+        let deleting = match &measure {
+            Some(measure) => measure.group.is_deleting(),
+            None => registry.group(&metadata.group).is_some_and(|group| group.is_deleting()),
+        };
+        if deleting {
+            return Err(Stop::Refuse(WriteStatus::InternalError));
+        }
+        let time = time_of(view.seconds, view.nanos).map_err(|_| Stop::Refuse(WriteStatus::InvalidTimestamp))?;
+        let may_wait = patience == Patience::Left && !self.context.schema_wait.is_zero();
+        let measure = gate(measure, metadata.revision, may_wait)?;
+        self.reserve(bytes)?;
+        self.push(view, time, target, measure)?;
+        Ok(target)
+    }
+
+    /// Reserves memory for a message. Its row and what remembers it double in place when they grow.
+    fn reserve(&mut self, bytes: usize) -> Result<(), Stop> {
+        let row_bytes = self.row_bytes + 2 * (bytes + ACCEPTED_BYTES);
+        if !self.reservation.cover(row_bytes + self.schemas.bytes()) {
+            return Err(Stop::Refuse(WriteStatus::InternalError));
+        }
+        self.row_bytes = row_bytes;
+        Ok(())
+    }
+
+    /// Adds the row of a message to the batch, or counts why it is not kept.
+    fn push(
+        &mut self,
+        view: &MeasureWriteView<'_>,
+        time: i64,
+        target: usize,
+        measure: Arc<CompiledMeasure>,
+    ) -> Result<(), Stop> {
+        let context = &self.context;
+        let plan = self.schemas.plan(target, measure);
+        let group = &plan.measure.group;
+        let (version, shard_num) = (version_of(view), group.options.shard_num);
+        let group = group.id;
+        let batch = &mut self.batch;
+        let segment = &mut plan.segment;
+        let layout = &plan.layout;
+        let built = self.scratch.with_row(&plan.mapping, view, layout.resource(), shard_num, |parts| {
+            if time <= 0 {
+                return Err(RowFault::NotKept);
+            }
+            let Some(bounds) = segment_of(segment, context, group, time)? else {
+                context.counters.expired.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            };
+            let table = TableKey { group, segment: bounds, shard: parts.shard };
+            let row = Row { entity: parts.entity, time, version, deleted: false, values: parts.values };
+            batch.push(table, layout, &row).map_err(RowFault::Storage)
+        });
+        match built {
+            Ok(()) => Ok(()),
+            Err(RowFault::NotKept) => {
+                context.counters.dropped.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(RowFault::KeyTagMissing) => Err(Stop::Refuse(WriteStatus::InternalError)),
+            Err(RowFault::Storage(error)) => {
+                tracing::warn!(%error, "row refused");
+                Err(Stop::Refuse(WriteStatus::InternalError))
+            }
+            Err(RowFault::Malformed(error)) => Err(Stop::Break(malformed(&error))),
+        }
+    }
+}
+
+/// The revision gate and the look-up of the measure (specification 2.4, rows 4 and 5).
+fn gate(measure: Option<Arc<CompiledMeasure>>, revision: i64, may_wait: bool) -> Result<Arc<CompiledMeasure>, Stop> {
+    let late = |status| if may_wait { Stop::Wait } else { Stop::Refuse(status) };
+    match (standing(measure.as_deref(), revision), measure) {
+        (Standing::Current, Some(measure)) => Ok(measure),
+        (Standing::Behind, _) => Err(Stop::Refuse(WriteStatus::ExpiredSchema)),
+        (Standing::Ahead, _) => Err(late(WriteStatus::SchemaNotApplied)),
+        (Standing::Unknown, _) if revision > 0 => Err(Stop::Refuse(WriteStatus::NotFound)),
+        _ => Err(late(WriteStatus::InternalError)),
+    }
+}
+
+/// The segment of a row; none when it has expired. `last` is the segment of the row before, and is tried first.
+fn segment_of(
+    last: &mut Option<SegmentBounds>,
+    context: &WriteContext,
+    group: GroupId,
+    time: i64,
+) -> Result<Option<SegmentBounds>, RowFault> {
+    if let Some(bounds) = last.filter(|bounds| bounds.contains(time)) {
+        return Ok(Some(bounds));
+    }
+    match context.sink.route(group, time).map_err(RowFault::Storage)? {
+        Route::Segment(bounds) => {
+            *last = Some(bounds);
+            Ok(Some(bounds))
+        }
+        Route::Expired => Ok(None),
+    }
+}
+
+/// Rows without a version have that of their message id (specification 2.4, row 7).
+fn version_of(view: &MeasureWriteView<'_>) -> i64 {
+    if view.version == 0 { view.message_id as i64 } else { view.version }
+}
+
+fn malformed(error: &impl std::fmt::Display) -> Status {
+    Status::internal(format!("grpc: error unmarshalling request: {error}"))
+}
+
+/// The accepted messages of a stream, in order of acceptance, until they are answered.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    messages: std::vec::IntoIter<(u64, usize)>,
+    targets: Vec<Bytes>,
+}
+
+impl Accepted {
+    /// Number of messages that are not answered yet.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+}
+
+impl Iterator for Accepted {
+    type Item = (u64, Bytes);
+
+    /// The id of the next message and the metadata in force for it.
+    fn next(&mut self) -> Option<(u64, Bytes)> {
+        let (message_id, target) = self.messages.next()?;
+        Some((message_id, self.targets.get(target).cloned().unwrap_or_default()))
+    }
+}

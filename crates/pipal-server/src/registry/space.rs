@@ -1,0 +1,281 @@
+//! The schema objects of one group as readers see them.
+
+use super::compiled::CompiledMeasure;
+use super::kind::{Kind, SchemaObject};
+use super::storage::GroupOptions;
+use crate::api::common::{Catalog, Group};
+use crate::api::database::{IndexRule, IndexRuleBinding, Measure, Property, Stream, TopNAggregation, Trace};
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+use pipal_engine::table_key::GroupId;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One group that exists: its incarnation and its definition. A change of either makes a new state.
+#[derive(Debug)]
+pub struct GroupState {
+    /// Incarnation of the rows.
+    pub id: GroupId,
+    /// The stored message.
+    pub definition: Arc<Group>,
+    /// Shards, segments and time to live of the definition.
+    pub options: GroupOptions,
+    deleting: AtomicBool,
+}
+
+impl GroupState {
+    /// The state of a group that passed its rules.
+    pub fn new(id: GroupId, definition: Arc<Group>) -> Self {
+        let options = GroupOptions::of(&definition);
+        GroupState { id, definition, options, deleting: AtomicBool::new(false) }
+    }
+
+    /// The same incarnation with another definition; a deletion that is on its way goes on.
+    pub(super) fn with_definition(&self, definition: Group) -> Self {
+        let next = GroupState::new(self.id, Arc::new(definition));
+        if self.is_deleting() {
+            next.mark_deleting();
+        }
+        next
+    }
+
+    /// Name of the group.
+    pub fn name(&self) -> &str {
+        self.definition.name()
+    }
+
+    /// The catalog as the number that the client gave, which need not be a defined one.
+    pub fn catalog(&self) -> i32 {
+        self.definition.catalog
+    }
+
+    /// True from the moment when a Delete of the group, or of its rows, was accepted: queries are refused
+    /// with `FAILED_PRECONDITION` and writes fail one by one (server surface 2.7).
+    pub fn is_deleting(&self) -> bool {
+        self.deleting.load(Ordering::Acquire)
+    }
+
+    pub(super) fn mark_deleting(&self) {
+        self.deleting.store(true, Ordering::Release);
+    }
+}
+
+/// The live objects of one kind in one group, by name.
+#[derive(Debug)]
+pub struct Table<T>(RwLock<HashMap<Box<str>, Arc<T>>>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table(RwLock::default())
+    }
+}
+
+impl<T> Table<T> {
+    /// The object of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<T>> {
+        self.0.read().get(name).cloned()
+    }
+
+    /// All objects, sorted by name.
+    pub fn all(&self) -> Vec<Arc<T>> {
+        let mut all: Vec<_> =
+            self.0.read().iter().map(|(name, object)| (name.clone(), object.clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.into_iter().map(|(_, object)| object).collect()
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> Vec<Box<str>> {
+        let mut names: Vec<_> = self.0.read().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Number of objects.
+    pub fn len(&self) -> usize {
+        self.0.read().len()
+    }
+
+    /// True without objects.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn insert(&self, name: &str, object: Arc<T>) -> Option<Arc<T>> {
+        self.0.write().insert(name.into(), object)
+    }
+
+    fn remove(&self, name: &str) -> Option<Arc<T>> {
+        self.0.write().remove(name)
+    }
+
+    fn clear(&self) -> usize {
+        std::mem::take(&mut *self.0.write()).len()
+    }
+}
+
+/// Which compiled measures of the group a change reaches.
+pub enum Reach {
+    /// None.
+    Nothing,
+    /// The measure of this name.
+    Measure(Box<str>),
+    /// Every measure bound to the rule of this name.
+    Rule(Box<str>),
+}
+
+/// Everything that carries the name of one group; rules, bindings and aggregations may be there before the
+/// group itself is.
+#[derive(Debug, Default)]
+pub struct GroupSpace {
+    name: Box<str>,
+    pub(super) definition: Table<Group>,
+    pub(super) streams: Table<Stream>,
+    pub(super) measures: Table<Measure>,
+    pub(super) traces: Table<Trace>,
+    pub(super) properties: Table<Property>,
+    pub(super) index_rules: Table<IndexRule>,
+    pub(super) bindings: Table<IndexRuleBinding>,
+    pub(super) aggregations: Table<TopNAggregation>,
+    state: RwLock<Option<Arc<GroupState>>>,
+    compiled: RwLock<HashMap<Box<str>, Arc<CompiledMeasure>>>,
+    /// Held while a change is published, so that the last compilation of a measure saw all changes.
+    publishing: Mutex<()>,
+}
+
+impl GroupSpace {
+    /// A space without objects.
+    pub fn new(name: &str) -> Self {
+        GroupSpace { name: name.into(), ..GroupSpace::default() }
+    }
+
+    /// Name of the group.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The group, when it exists.
+    pub fn state(&self) -> Option<Arc<GroupState>> {
+        self.state.read().clone()
+    }
+
+    /// The compiled measure of this name.
+    pub fn measure(&self, name: &str) -> Option<Arc<CompiledMeasure>> {
+        self.compiled.read().get(name).cloned()
+    }
+
+    /// The bindings of a subject, sorted by name.
+    pub fn bindings_of(&self, catalog: Catalog, subject: &str) -> Vec<Arc<IndexRuleBinding>> {
+        let names = |b: &IndexRuleBinding| {
+            b.subject.as_ref().is_some_and(|s| s.catalog == catalog as i32 && s.name == subject)
+        };
+        let mut bindings: Vec<_> = self.bindings.0.read().values().filter(|b| names(b)).cloned().collect();
+        bindings.sort_by(|a, b| a.name().cmp(b.name()));
+        bindings
+    }
+
+    /// Shows an object to readers; true when there was none of that name.
+    pub(super) fn publish<T: SchemaObject>(&self, object: Arc<T>) -> bool {
+        let _publishing = self.publishing.lock();
+        let old = T::table(self).insert(object.name(), object.clone());
+        if let Some(old) = &old {
+            self.recompile(old.reach());
+        }
+        self.recompile(object.reach());
+        old.is_none()
+    }
+
+    /// Takes an object away from readers; true when it was there.
+    pub(super) fn withdraw<T: SchemaObject>(&self, name: &str) -> bool {
+        let _publishing = self.publishing.lock();
+        let Some(old) = T::table(self).remove(name) else { return false };
+        self.recompile(old.reach());
+        true
+    }
+
+    /// Shows a new state of the group; all measures see it with their next lookup.
+    pub(super) fn publish_group(&self, state: Arc<GroupState>) {
+        let _publishing = self.publishing.lock();
+        self.definition.insert(&self.name, state.definition.clone());
+        *self.state.write() = Some(state);
+        for name in self.measures.names() {
+            self.recompile(Reach::Measure(name));
+        }
+    }
+
+    /// Takes the group and all its objects away; the answer is how many there were.
+    pub(super) fn withdraw_all(&self) -> usize {
+        let _publishing = self.publishing.lock();
+        *self.state.write() = None;
+        self.compiled.write().clear();
+        self.definition.clear()
+            + self.streams.clear()
+            + self.measures.clear()
+            + self.traces.clear()
+            + self.properties.clear()
+            + self.index_rules.clear()
+            + self.bindings.clear()
+            + self.aggregations.clear()
+    }
+
+    /// The names of the objects of a kind, sorted. Groups and deletion tasks are no members of a group.
+    pub fn names(&self, kind: Kind) -> Vec<Box<str>> {
+        match kind {
+            Kind::Stream => self.streams.names(),
+            Kind::Measure => self.measures.names(),
+            Kind::Trace => self.traces.names(),
+            Kind::Property => self.properties.names(),
+            Kind::IndexRule => self.index_rules.names(),
+            Kind::IndexRuleBinding => self.bindings.names(),
+            Kind::TopNAggregation => self.aggregations.names(),
+            Kind::Group | Kind::DeletionTask => Vec::new(),
+        }
+    }
+
+    /// The revision of an object, none when it does not exist.
+    pub fn revision(&self, kind: Kind, name: &str) -> Option<i64> {
+        fn of<T: SchemaObject>(table: &Table<T>, name: &str) -> Option<i64> {
+            table.get(name).map(|object| object.revision())
+        }
+        match kind {
+            Kind::Group => of(&self.definition, name),
+            Kind::Stream => of(&self.streams, name),
+            Kind::Measure => of(&self.measures, name),
+            Kind::Trace => of(&self.traces, name),
+            Kind::Property => of(&self.properties, name),
+            Kind::IndexRule => of(&self.index_rules, name),
+            Kind::IndexRuleBinding => of(&self.bindings, name),
+            Kind::TopNAggregation => of(&self.aggregations, name),
+            Kind::DeletionTask => None,
+        }
+    }
+
+    fn recompile(&self, reach: Reach) {
+        let names = match reach {
+            Reach::Nothing => return,
+            Reach::Measure(name) => BTreeSet::from([name]),
+            Reach::Rule(rule) => self.measures_bound_to(&rule),
+        };
+        for name in names {
+            let group = self.state.read().clone();
+            let compiled = match (group, self.measures.get(&name)) {
+                (Some(group), Some(measure)) => Some(CompiledMeasure::compile(self, group, measure)),
+                _ => None,
+            };
+            match compiled {
+                Some(compiled) => self.compiled.write().insert(name, Arc::new(compiled)),
+                None => self.compiled.write().remove(&name),
+            };
+        }
+    }
+
+    fn measures_bound_to(&self, rule: &str) -> BTreeSet<Box<str>> {
+        let bindings = self.bindings.0.read();
+        let bound = bindings.values().filter(|binding| binding.rules.iter().any(|name| name == rule));
+        bound
+            .filter_map(|binding| binding.subject.as_ref())
+            .map(|subject| subject.name.as_str().into())
+            .collect()
+    }
+}

@@ -1,0 +1,77 @@
+//! Where schema documents live: a trait, so that the registry is tested without an engine.
+
+use super::kind::Kind;
+use pipal_model::Result;
+
+/// What a document is about. Groups and deletion tasks have an empty `group` and an empty `name` respectively.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DocumentKey {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Group of the object.
+    pub group: Box<str>,
+    /// Name of the object.
+    pub name: Box<str>,
+}
+
+/// One schema object as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// What it is about; at most one live document has this key.
+    pub key: DocumentKey,
+    /// Version of the document in nanoseconds; a greater one replaces a smaller one.
+    pub revision: i64,
+    /// Groups: incarnation of the group's rows. Deletion tasks: the incarnation that goes. Else 0.
+    pub incarnation: u64,
+    /// The protobuf message, verbatim; none once the object is deleted.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Called once, from any thread, when documents are durable or have failed to become so.
+pub type Completion = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// Keeps the newest revision of every document.
+pub trait SchemaStore: Send + Sync {
+    /// Every document, deleted ones included, in any order.
+    fn load(&self) -> Result<Vec<Document>>;
+
+    /// Stores documents durably, all of them or none, and then calls `done`. Callers that arrive together may
+    /// share one sync.
+    fn put(&self, documents: Vec<Document>, done: Completion);
+}
+
+/// A store without a disk, for tests: keeps documents over "restarts" of a registry, and fails on demand.
+#[derive(Default)]
+pub struct MemoryStore {
+    documents: parking_lot::Mutex<std::collections::HashMap<DocumentKey, Document>>,
+    failing: std::sync::atomic::AtomicBool,
+}
+
+impl MemoryStore {
+    /// Makes every later put fail, or work again.
+    pub fn fail(&self, failing: bool) {
+        self.failing.store(failing, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl SchemaStore for MemoryStore {
+    fn load(&self) -> Result<Vec<Document>> {
+        Ok(self.documents.lock().values().cloned().collect())
+    }
+
+    fn put(&self, documents: Vec<Document>, done: Completion) {
+        if self.failing.load(std::sync::atomic::Ordering::SeqCst) {
+            let error = pipal_model::Error::new(pipal_model::ErrorKind::ReadOnly, "put", "asked to fail");
+            return done(Err(error));
+        }
+        let mut stored = self.documents.lock();
+        for document in documents {
+            let newer = stored.get(&document.key).is_none_or(|old| old.revision <= document.revision);
+            if newer {
+                stored.insert(document.key.clone(), document);
+            }
+        }
+        drop(stored);
+        done(Ok(()));
+    }
+}

@@ -1,2 +1,61 @@
-//! A load generator that speaks the wire protocol to any server.
-fn main() {}
+//! `pipal-bench`: load generator for any server that speaks the wire protocol. It measures and verifies at the same
+//! time: a fast server that loses a point gets no figure without a fault beside it.
+
+mod batch;
+mod codec;
+mod connection;
+mod crash;
+mod distribution;
+mod latency;
+mod ledger;
+mod load_m;
+mod message_ids;
+mod meter;
+mod plan;
+mod process_meter;
+mod protobuf;
+mod random;
+mod read;
+mod report;
+mod schema;
+mod shape;
+mod verify;
+mod write_stream;
+mod writer;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures and verifies a server that speaks the protocol of Pipal
+///
+/// Exit status: 0 no faults, 1 faults were found, 2 the run could not be made.
+#[derive(Debug, Parser)]
+#[command(name = "pipal-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write load M: many measures and entities, every minute twice
+    LoadM(load_m::LoadMOptions),
+    /// Write until the server is killed, and remember what was acknowledged
+    CrashWriter(crash::CrashWriterOptions),
+    /// Check that everything a crash writer got acknowledged is there, exactly once
+    CrashVerify(crash::CrashVerifyOptions),
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::LoadM(options) => load_m::run(options).await,
+        Command::CrashWriter(options) => crash::run_writer(options).await,
+        Command::CrashVerify(options) => crash::run_verify(options).await,
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("pipal-bench: {error}");
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,161 @@
+//! One write stream, encoded before it is sent.
+
+use bytes::Bytes;
+
+use crate::protobuf::{put_bytes, put_header, put_number, put_varint, varint_len};
+use crate::shape::{Shape, put_fields};
+
+/// Messages of one stream, ready for the wire. Message ids run without gaps from `first_id`.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    buffer: Bytes,
+    /// End of each message in `buffer`.
+    ends: Vec<usize>,
+    pub first_id: u64,
+}
+
+impl Batch {
+    /// Number of messages.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Encoded size of all messages.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The messages in sending order, sharing the batch's memory.
+    pub fn into_messages(self) -> impl Iterator<Item = Bytes> + Send + 'static {
+        let mut start = 0;
+        self.ends.into_iter().map(move |end| {
+            let message = self.buffer.slice(start..end);
+            start = end;
+            message
+        })
+    }
+}
+
+/// Metadata and write spec of one measure, sent where the measure changes within a stream.
+#[derive(Debug, Clone)]
+pub struct MeasureHeader {
+    metadata: Vec<u8>,
+    spec: Vec<u8>,
+}
+
+impl MeasureHeader {
+    /// The header of `group.name` with its write spec: families with their tags, and fields.
+    pub fn new(group: &str, name: &str, families: &[(&str, Vec<&str>)], fields: &[&str]) -> Self {
+        let mut metadata_body = Vec::new();
+        put_bytes(&mut metadata_body, 1, group.as_bytes());
+        put_bytes(&mut metadata_body, 2, name.as_bytes());
+        let mut spec_body = Vec::new();
+        for (family, tags) in families {
+            let mut family_body = Vec::new();
+            put_bytes(&mut family_body, 1, family.as_bytes());
+            for tag in tags {
+                put_bytes(&mut family_body, 2, tag.as_bytes());
+            }
+            put_bytes(&mut spec_body, 1, &family_body);
+        }
+        for field in fields {
+            put_bytes(&mut spec_body, 2, field.as_bytes());
+        }
+        let mut header = MeasureHeader { metadata: Vec::new(), spec: Vec::new() };
+        put_bytes(&mut header.metadata, 1, &metadata_body);
+        put_bytes(&mut header.spec, 4, &spec_body);
+        header
+    }
+
+    /// The header of a measure of load M: tags and fields sorted by name, as the client does.
+    pub fn of_shape(shape: &Shape, measure: u32) -> Self {
+        let searchable = vec!["attr0", "attr1", "attr2", "attr3", "attr4", "attr5", "service_id"];
+        let families = [("searchable", searchable), ("storage-only", vec!["entity_id"])];
+        let fields = ["count", "summation", "value"];
+        Self::new(&shape.options.group, &shape.measure_name(measure), &families, &fields)
+    }
+}
+
+/// Encodes messages one after the other.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    buffer: Vec<u8>,
+    ends: Vec<usize>,
+    first_id: u64,
+    fields: Vec<u8>,
+}
+
+impl BatchBuilder {
+    /// A batch whose message ids start at `first_id`; `messages` is the expected number.
+    pub fn new(first_id: u64, messages: usize) -> Self {
+        const MESSAGE_BYTES_EXPECTED: usize = 240;
+        BatchBuilder {
+            buffer: Vec::with_capacity(messages * MESSAGE_BYTES_EXPECTED),
+            ends: Vec::with_capacity(messages),
+            first_id,
+            fields: Vec::with_capacity(64),
+        }
+    }
+
+    /// Appends one point. `tags` holds the encoded `tag_families` fields, `put_values` appends the encoded `fields`
+    /// fields; `header` is given where the measure changes.
+    pub fn push(
+        &mut self,
+        header: Option<&MeasureHeader>,
+        time_ms: i64,
+        tags: &[u8],
+        put_values: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.fields.clear();
+        put_values(&mut self.fields);
+        let seconds = time_ms.div_euclid(1000) as u64;
+        let nanos = time_ms.rem_euclid(1000) as u64 * 1_000_000;
+        let number_len = |value: u64| if value == 0 { 0 } else { 1 + varint_len(value) };
+        let time_len = number_len(seconds) + number_len(nanos);
+        let point_len = 2 + time_len + tags.len() + self.fields.len();
+
+        let out = &mut self.buffer;
+        if let Some(header) = header {
+            out.extend_from_slice(&header.metadata);
+        }
+        put_header(out, 2, point_len);
+        put_header(out, 1, time_len);
+        put_number(out, 1, seconds);
+        put_number(out, 2, nanos);
+        out.extend_from_slice(tags);
+        out.extend_from_slice(&self.fields);
+        put_varint(out, 3 << 3);
+        put_varint(out, self.first_id + self.ends.len() as u64);
+        if let Some(header) = header {
+            out.extend_from_slice(&header.spec);
+        }
+        self.ends.push(self.buffer.len());
+    }
+
+    /// The finished batch.
+    pub fn finish(self) -> Batch {
+        Batch { buffer: self.buffer.into(), ends: self.ends, first_id: self.first_id }
+    }
+}
+
+/// Encodes the points `first..end` of one bucket of load M.
+pub fn encode_points(
+    shape: &Shape,
+    headers: &[MeasureHeader],
+    points: std::ops::Range<u64>,
+    bucket: u32,
+    pass: u32,
+    first_id: u64,
+) -> Batch {
+    let mut builder = BatchBuilder::new(first_id, (points.end - points.start) as usize);
+    let time_ms = shape.time_ms(bucket);
+    let mut current = None;
+    for point in points {
+        let (measure, entity) = shape.point(point);
+        let header = if current == Some(measure) { None } else { headers.get(measure as usize) };
+        current = Some(measure);
+        let values = shape.values(measure, entity, bucket, pass);
+        builder.push(header, time_ms, shape.encoded_tags(entity), |out| put_fields(out, values));
+    }
+    builder.finish()
+}

@@ -1,0 +1,125 @@
+//! Crash tests: one command writes and keeps a journal while the server is killed, another one reads everything back.
+
+pub mod journal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::connection::Connections;
+use crate::crash::journal::{Journal, JournalHeader, read_journal};
+use crate::ledger::Ledger;
+use crate::load_m::{LoadOptions, create_schema, verify_into};
+use crate::message_ids::now_nanos;
+use crate::plan::append_and_rewrite;
+use crate::report::{Report, Section};
+use crate::shape::{Shape, ShapeOptions};
+use crate::writer::{Writer, WriterOptions};
+
+/// Buckets of a crash test are a second apart: hundreds of rounds fit into the lifetime of the group.
+const STEP_MS: i64 = 1000;
+/// The first bucket lies this far back, so that the buckets of many rounds are in the past.
+const START_BACK_MS: i64 = 36 * 3_600_000;
+const GROUP_TTL_DAYS: u32 = 7;
+
+/// Options of `crash-writer`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CrashWriterOptions {
+    #[command(flatten)]
+    pub load: LoadOptions,
+    /// File that remembers what was sent and acknowledged; an existing one is continued with the load it names
+    #[arg(long, value_name = "FILE")]
+    pub journal: PathBuf,
+    /// End after this time, also when the server is still there, seconds
+    #[arg(long, default_value_t = 60, value_name = "S")]
+    pub duration_s: u64,
+    /// Points per second; default: as fast as the server answers
+    #[arg(long, value_name = "POINTS")]
+    pub rate: Option<f64>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `crash-verify`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CrashVerifyOptions {
+    /// Address of the server
+    #[arg(long, default_value = "127.0.0.1:17912", value_name = "HOST:PORT")]
+    pub addr: String,
+    /// Journal of the crash writer
+    #[arg(long, value_name = "FILE")]
+    pub journal: PathBuf,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn open_journal(options: &CrashWriterOptions) -> Result<(JournalHeader, Ledger, Journal), String> {
+    if options.journal.exists() {
+        let (header, ledger) = read_journal(&options.journal)?;
+        return Ok((header, ledger, Journal::append_to(&options.journal)?));
+    }
+    let now_ms = (now_nanos() / 1_000_000) as i64;
+    let LoadOptions { seed, group, measures, entities, points_per_stream, .. } = options.load.clone();
+    let start_ms = (now_ms - START_BACK_MS) / STEP_MS * STEP_MS;
+    let shape = ShapeOptions { seed, group, measures, entities, start_ms, step_ms: STEP_MS };
+    let header = JournalHeader { shape, points_per_stream };
+    let journal = Journal::create(&options.journal, &header)?;
+    Ok((header.clone(), Ledger::new(header.chunking()), journal))
+}
+
+/// Runs `crash-writer`: ends with success when the time is over or when the server goes away; losing the server is
+/// what it is for. Refusals while the server answers are faults.
+pub async fn run_writer(options: CrashWriterOptions) -> Result<ExitCode, String> {
+    let connections = Arc::new(Connections::open(&options.load.addr, options.load.connections).await?);
+    let (header, ledger, journal) = open_journal(&options)?;
+    let shape = Shape::new(header.shape.clone());
+    create_schema(&connections, &shape, options.load.shards, GROUP_TTL_DAYS).await?;
+    let first_item = ledger.pass_max().map_or(0, |pass| pass.saturating_add(1));
+    let plan = append_and_rewrite(ledger.chunking, header.shape.seed, first_item);
+    let writer_options = WriterOptions {
+        streams: options.load.streams,
+        points_per_second: options.rate,
+        deadline: Duration::from_secs(10),
+        check_every: 0,
+        stop_on_failure: true,
+    };
+    let writer = Arc::new(Writer::new(shape, ledger, Some(journal), connections, writer_options));
+    let timer = {
+        let writer = Arc::clone(&writer);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(options.duration_s)).await;
+            writer.stop();
+        })
+    };
+    let totals = writer.run(plan).await?;
+    timer.abort();
+    let mut report = Report::default();
+    let mut section = Section::new("crash_writer");
+    section.writes(&totals);
+    section.figure(
+        "ended_by",
+        if totals.failed_streams > 0 { "the server went away" } else { "its time was over" },
+    );
+    report.push(section);
+    if totals.bad_replies > 0 {
+        report.fault(format!("{} replies were no success", totals.bad_replies));
+        totals.fault_texts.iter().for_each(|text| report.fault(text));
+    }
+    Ok(report.print(options.json))
+}
+
+/// Runs `crash-verify`.
+pub async fn run_verify(options: CrashVerifyOptions) -> Result<ExitCode, String> {
+    let (header, ledger) = read_journal(&options.journal)?;
+    let connections = Connections::open(&options.addr, 1).await?;
+    let (sent, acknowledged) = ledger.streams();
+    let mut report = Report::default();
+    let mut section = Section::new("journal");
+    section.figure("streams_sent", sent).figure("streams_acknowledged", acknowledged);
+    report.push(section);
+    verify_into(&connections, &Shape::new(header.shape), &ledger, &mut report).await?;
+    Ok(report.print(options.json))
+}

@@ -84,6 +84,27 @@ impl BytesData {
         self.views.push(view);
     }
 
+    /// Appends `count` rows that show the same stored bytes.
+    pub(crate) fn push_views(&mut self, view: (u32, u32), count: usize) {
+        self.views.resize(self.views.len() + count, view);
+    }
+
+    /// The views of the rows from `row` on, to be moved between rows.
+    pub(crate) fn views_mut(&mut self, row: usize) -> &mut [(u32, u32)] {
+        self.views.get_mut(row..).unwrap_or_default()
+    }
+
+    /// Bytes in the storage.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.storage.len()
+    }
+
+    /// Forgets the rows from `rows` on and the storage from `stored` on.
+    pub(crate) fn truncate(&mut self, rows: usize, stored: usize) {
+        self.views.truncate(rows);
+        self.storage.truncate(stored);
+    }
+
     /// Bytes held.
     pub fn heap_bytes(&self) -> usize {
         self.storage.capacity() + self.views.capacity() * 8

@@ -1,5 +1,24 @@
 //! Column and page encodings, filters and checksums: pure functions without I/O.
+//!
+//! Everything that is written here comes back bit for bit, by ranges of rows where it pays. Decoders take
+//! untrusted bytes: malformed input is a [`DecodeError`], never a panic. Checksums are the caller's job.
 
+mod bits;
+pub mod blob;
+mod block;
 pub mod column;
+mod columns;
+mod encoding;
+mod error;
+pub mod floats;
+pub mod frontcode;
+pub mod ints;
+mod reader;
+mod texts;
+mod validity;
 
 pub use column::{Column, ColumnData, Presence, Validity};
+pub use columns::{ColumnBounds, MAX_COLUMN_ROWS, ValueBounds, column_bounds, decode_column, encode_column};
+pub use encoding::{Effort, Encoding};
+pub use error::DecodeError;
+pub use ints::{decode_i64s, encode_i64s, i64_at};

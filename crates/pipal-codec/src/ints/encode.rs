@@ -1,0 +1,157 @@
+//! Chooses and writes the encoding of an integer stream.
+//!
+//! `Constant`: signed varint value. `Ramp`: signed varint first value, signed varint step.
+//! `Raw`: 8 bytes little-endian per value. `Paged`: per page of 8192 values its length as 4 bytes
+//! little-endian, then the pages, each a stream. The others are described where they are implemented.
+
+use pipal_model::value::{write_varint, zigzag};
+
+use super::PAGE_VALUES;
+use super::framed::Offsets;
+use super::repeats::{count_runs, find_period, write_dictionary, write_periodic, write_runs};
+use crate::encoding::{Effort, Encoding, header_byte};
+
+/// Appends the body of a stream and tells its encoding.
+pub(crate) fn encode_body(values: &[i64], effort: Effort, out: &mut Vec<u8>) -> Encoding {
+    if values.len() > PAGE_VALUES {
+        write_pages(values, effort, out);
+        return Encoding::Paged;
+    }
+    if let Some(encoding) = encode_regular(values, out) {
+        return encoding;
+    }
+    let mut best = Trial::start(values);
+    best.try_plain(values, effort);
+    best.try_repeats(values, effort);
+    out.extend_from_slice(&best.bytes);
+    best.encoding
+}
+
+/// Appends a stream (header byte and body) that contains no other streams.
+pub(super) fn encode_nested(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.push(0);
+    let encoding = encode_regular(values, out).unwrap_or_else(|| {
+        let mut best = Trial::start(values);
+        best.try_plain(values, effort);
+        out.extend_from_slice(&best.bytes);
+        best.encoding
+    });
+    if let Some(slot) = out.get_mut(at) {
+        *slot = header_byte(encoding, 0);
+    }
+}
+
+/// Values without any information beyond their first two.
+fn encode_regular(values: &[i64], out: &mut Vec<u8>) -> Option<Encoding> {
+    let Some(&first) = values.first() else { return Some(Encoding::Empty) };
+    let step = values.get(1).map_or(0, |second| second.wrapping_sub(first));
+    let regular = values.iter().zip(values.iter().skip(1)).all(|(a, b)| b.wrapping_sub(*a) == step);
+    if !regular {
+        return None;
+    }
+    write_varint(zigzag(first), out);
+    if step == 0 {
+        return Some(Encoding::Constant);
+    }
+    write_varint(zigzag(step), out);
+    Some(Encoding::Ramp)
+}
+
+/// The smallest body found so far.
+struct Trial {
+    encoding: Encoding,
+    bytes: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Trial {
+    fn start(values: &[i64]) -> Self {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Trial { encoding: Encoding::Raw, bytes, scratch: Vec::new() }
+    }
+
+    fn attempt(&mut self, encoding: Encoding, write: impl FnOnce(&mut Vec<u8>)) {
+        self.scratch.clear();
+        write(&mut self.scratch);
+        if self.scratch.len() < self.bytes.len() {
+            std::mem::swap(&mut self.scratch, &mut self.bytes);
+            self.encoding = encoding;
+        }
+    }
+
+    fn try_plain(&mut self, values: &[i64], effort: Effort) {
+        let offsets = Offsets::of(values);
+        for &code in packed_frame_codes(values.len(), effort) {
+            self.attempt(Encoding::Packed, |out| offsets.write_packed(code, out));
+        }
+        for &code in delta_frame_codes(values.len(), effort) {
+            self.attempt(Encoding::Delta, |out| offsets.write_delta(code, out));
+        }
+    }
+
+    fn try_repeats(&mut self, values: &[i64], effort: Effort) {
+        if let Some(period) = find_period(values) {
+            self.attempt(Encoding::Periodic, |out| write_periodic(values, period, effort, out));
+        }
+        if count_runs(values) * 3 <= values.len() {
+            self.attempt(Encoding::Runs, |out| write_runs(values, effort, out));
+        }
+        if let Some(distinct) = distinct_values(values, effort) {
+            self.attempt(Encoding::Dictionary, |out| write_dictionary(values, &distinct, effort, out));
+        }
+    }
+}
+
+fn packed_frame_codes(count: usize, effort: Effort) -> &'static [u8] {
+    match (count, effort) {
+        (0..=256, _) => &[0],
+        (_, Effort::Fast) => &[2],
+        (_, Effort::Thorough) => &[0, 1, 2, 4],
+    }
+}
+
+fn delta_frame_codes(count: usize, effort: Effort) -> &'static [u8] {
+    match (count, effort) {
+        (0..=256, _) => &[0],
+        (_, Effort::Fast) => &[4],
+        (_, Effort::Thorough) => &[2, 4],
+    }
+}
+
+/// The distinct values in ascending order, if they are few enough for a dictionary to pay.
+fn distinct_values(values: &[i64], effort: Effort) -> Option<Vec<i64>> {
+    /// A flush looks at this many values before it sorts all of them.
+    const SAMPLE: usize = 256;
+    if values.len() < 16 {
+        return None;
+    }
+    let limit = values.len() / 4;
+    if effort == Effort::Fast && values.len() > SAMPLE {
+        let stride = values.len() / SAMPLE;
+        let mut sample: Vec<i64> = values.iter().copied().step_by(stride).collect();
+        sample.sort_unstable();
+        sample.dedup();
+        if sample.len() > SAMPLE / 4 {
+            return None;
+        }
+    }
+    let mut distinct = values.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    (distinct.len() <= limit).then_some(distinct)
+}
+
+fn write_pages(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
+    let directory = out.len();
+    let pages = values.len().div_ceil(PAGE_VALUES);
+    out.resize(directory + pages * 4, 0);
+    for (page, chunk) in values.chunks(PAGE_VALUES).enumerate() {
+        let start = out.len();
+        super::encode_i64s(chunk, effort, out);
+        let length = (out.len() - start) as u32;
+        if let Some(slot) = out.get_mut(directory + page * 4..directory + page * 4 + 4) {
+            slot.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+}

@@ -2,7 +2,15 @@
 //!
 //! Operations and errors follow the seed's file-system abstraction (SE-160 to SE-183).
 
-use pipal_model::Result;
+#[cfg(test)]
+mod contract;
+mod os;
+mod simulated;
+
+pub use os::OsFileSystem;
+pub use simulated::{Counters, CrashPolicy, Fault, SimulatedFileSystem};
+
+use pipal_model::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,7 +54,10 @@ pub trait FileSystem: Send + Sync {
     /// Reads a whole file.
     fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let file = self.open(path)?;
-        let mut bytes = vec![0; file.size()? as usize];
+        let size = usize::try_from(file.size()?).map_err(|_| {
+            Error::invalid("read file", "the file does not fit into memory").about(path.display())
+        })?;
+        let mut bytes = vec![0; size];
         file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }

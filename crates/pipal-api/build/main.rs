@@ -1,8 +1,14 @@
-//! Compiles the `.proto` files below `proto/` into messages, services and a descriptor set, without protoc.
+//! Compiles the `.proto` files below `proto/` into messages, services and a descriptor set, without protoc, and the
+//! two tables beside them into request validation and JSON routes.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+mod names;
+mod routes;
+mod rules;
+mod validate;
 
 use protox::prost::Message;
 use protox::prost_reflect::prost_types::FileDescriptorSet;
@@ -21,6 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Comments serve the generated documentation only; clients of the reflection service get bare descriptors.
     fs::write(out_dir.join("descriptors.bin"), without_comments(descriptors.clone()).encode_to_vec())?;
+
+    let pool = compiler.descriptor_pool();
+    let rules = rules::parse(&fs::read_to_string(Path::new(PROTO_DIR).join("rules.txt"))?)?;
+    fs::write(out_dir.join("validate.rs"), validate::generate(&pool, rules)?)?;
+    let routes = fs::read_to_string(Path::new(PROTO_DIR).join("routes.txt"))?;
+    fs::write(out_dir.join("routes.rs"), routes::generate(&pool, &routes)?)?;
 
     let mut config = prost_build::Config::new();
     config.bytes(["."]).enable_type_names();

@@ -3,6 +3,9 @@
 //! The `.proto` files below `proto/` are the source. A module per package holds the generated messages with the
 //! client and server of each service: `banyandb.measure.v1` is [`measure::v1`].
 
+pub mod routes;
+pub mod validate;
+
 /// Declares the module of one package and includes the code that the build generated for it.
 macro_rules! package {
     ($(#[$doc:meta])* $name:ident) => {

@@ -3,6 +3,8 @@
 use super::space::{GroupSpace, GroupState};
 use crate::api::common::Catalog;
 use crate::api::database::{IndexRule, Measure};
+use pipal_model::Result;
+use pipal_query::schema::MeasureSchema;
 use std::sync::Arc;
 
 /// One revision of a measure, its group and the index rules that are bound to it.
@@ -12,6 +14,8 @@ pub struct CompiledMeasure {
     pub group: Arc<GroupState>,
     /// The stored message, with its revision and times.
     pub definition: Arc<Measure>,
+    /// The definition as writes and queries use it.
+    pub schema: Arc<MeasureSchema>,
     /// The bound rules that exist, each once, in the order of binding names and then of their lists.
     pub rules: Vec<Arc<IndexRule>>,
 }
@@ -19,10 +23,15 @@ pub struct CompiledMeasure {
 impl CompiledMeasure {
     /// Resolves the rules. The times of a binding are not evaluated, expired ones act like others
     /// (server surface 3.1).
-    pub fn compile(space: &GroupSpace, group: Arc<GroupState>, definition: Arc<Measure>) -> Self {
+    ///
+    /// # Errors
+    /// The definition cannot be compiled; none that passed its rules is like that.
+    pub fn compile(space: &GroupSpace, group: Arc<GroupState>, definition: Arc<Measure>) -> Result<Self> {
         let name = definition.metadata.as_ref().map_or("", |m| &m.name);
         let rules = bound_rules(space, Catalog::Measure, name);
-        CompiledMeasure { group, definition, rules }
+        let by_value: Vec<IndexRule> = rules.iter().map(|rule| IndexRule::clone(rule)).collect();
+        let schema = Arc::new(MeasureSchema::compile(&definition, &by_value)?);
+        Ok(CompiledMeasure { group, definition, schema, rules })
     }
 
     /// The revision that clients compare theirs with.

@@ -260,7 +260,7 @@ impl GroupSpace {
         for name in names {
             let group = self.state.read().clone();
             let compiled = match (group, self.measures.get(&name)) {
-                (Some(group), Some(measure)) => Some(CompiledMeasure::compile(self, group, measure)),
+                (Some(group), Some(measure)) => self.compile(group, measure),
                 _ => None,
             };
             match compiled {
@@ -268,6 +268,12 @@ impl GroupSpace {
                 None => self.compiled.write().remove(&name),
             };
         }
+    }
+
+    fn compile(&self, group: Arc<GroupState>, measure: Arc<Measure>) -> Option<CompiledMeasure> {
+        let name = measure.name().to_owned();
+        let logged = |error| tracing::error!(group = %self.name, measure = %name, %error, "measure not usable");
+        CompiledMeasure::compile(self, group, measure).map_err(logged).ok()
     }
 
     fn measures_bound_to(&self, rule: &str) -> BTreeSet<Box<str>> {

@@ -1,1 +1,9 @@
 //! Plans and operators: a request becomes a plan, a plan reads the engine, columns become an answer.
+
+pub mod analyzer;
+pub mod budget;
+pub mod error;
+pub mod schema;
+pub mod term;
+
+pub use error::{QueryError, QueryResult};

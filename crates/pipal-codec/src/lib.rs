@@ -6,10 +6,12 @@
 mod bits;
 pub mod blob;
 mod block;
+pub mod checksum;
 pub mod column;
 mod columns;
 mod encoding;
 mod error;
+pub mod filter;
 pub mod floats;
 pub mod frontcode;
 pub mod ints;

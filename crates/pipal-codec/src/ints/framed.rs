@@ -183,6 +183,10 @@ pub(super) fn decode_delta(
 
 /// Fills `slots` with the values of a delta frame from index `skip` on.
 fn sum_deltas(head: &Head, block: &Block<'_>, (first, least): (u64, u64), skip: usize, slots: &mut [i64]) {
+    // A frame that ends before the slots is only parsed.
+    if slots.is_empty() {
+        return;
+    }
     let mut q = first;
     let mut buffer = [0u64; 64];
     let mut done = 0;

@@ -39,6 +39,8 @@ pub enum Encoding {
     Periodic = 8,
     /// Independent pages of integers, for long lists.
     Paged = 9,
+    /// Integers relative to a base per key, where the reader knows the key of each.
+    Keyed = 10,
     /// Floats that are decimal numbers, as integers with one decimal exponent.
     Decimal = 16,
     /// Floats cut into their predictable upper bits and their noisy lower bits.
@@ -61,6 +63,7 @@ impl Encoding {
             7 => Encoding::Runs,
             8 => Encoding::Periodic,
             9 => Encoding::Paged,
+            10 => Encoding::Keyed,
             16 => Encoding::Decimal,
             17 => Encoding::Split,
             24 => Encoding::Slices,

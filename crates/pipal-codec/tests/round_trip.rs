@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use pipal_codec::{Effort, decode_i64s, encode_i64s, i64_at};
+use pipal_codec::{Effort, decode_i64s, decode_i64s_keyed, encode_i64s, encode_i64s_keyed, i64_at};
 use proptest::prelude::*;
 
 proptest! {
@@ -42,6 +42,42 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn keyed_streams(
+        rows in prop::collection::vec((0usize..9, -20i64..2000), 0..500),
+        bases in prop::collection::vec(any::<i64>(), 9),
+        ranges in any_ranges(),
+    ) {
+        let keys: Vec<i64> = rows.iter().map(|(key, _)| bases[*key] / 7).collect();
+        let values: Vec<i64> = rows.iter().map(|(key, value)| bases[*key].wrapping_add(*value)).collect();
+        for effort in [Effort::Fast, Effort::Thorough] {
+            let mut bytes = Vec::new();
+            encode_i64s_keyed(&values, &keys, effort, &mut bytes);
+            for &(a, b) in &ranges {
+                let (a, b) = (a % (values.len() + 1), b % (values.len() + 1));
+                let range = a.min(b)..a.max(b);
+                let mut out = vec![7];
+                decode_i64s_keyed(&bytes, values.len(), range.clone(), &keys[range.clone()], &mut out).unwrap();
+                prop_assert_eq!(&out[1..], &values[range]);
+            }
+        }
+    }
+}
+
+/// Frames before the range used to be summed over their end (an assertion of the block reader).
+#[test]
+fn ranges_in_late_frames_of_delta_columns() {
+    let mut value = 0;
+    let values: Vec<i64> = (0..8000)
+        .map(|i| {
+            value += 1000 + i * i % 17;
+            value
+        })
+        .collect();
+    assert_both_efforts(&ints_column(&values), &[(3000, 3100), (1023, 1025), (7999, 8000)]);
 }
 
 #[test]

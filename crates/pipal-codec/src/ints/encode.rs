@@ -74,6 +74,10 @@ impl Trial {
     fn attempt(&mut self, encoding: Encoding, write: impl FnOnce(&mut Vec<u8>)) {
         self.scratch.clear();
         write(&mut self.scratch);
+        self.keep_smaller(encoding);
+    }
+
+    fn keep_smaller(&mut self, encoding: Encoding) {
         if self.scratch.len() < self.bytes.len() {
             std::mem::swap(&mut self.scratch, &mut self.bytes);
             self.encoding = encoding;
@@ -82,12 +86,10 @@ impl Trial {
 
     fn try_plain(&mut self, values: &[i64], effort: Effort) {
         let offsets = Offsets::of(values);
-        for &code in packed_frame_codes(values.len(), effort) {
-            self.attempt(Encoding::Packed, |out| offsets.write_packed(code, out));
-        }
-        for &code in delta_frame_codes(values.len(), effort) {
-            self.attempt(Encoding::Delta, |out| offsets.write_delta(code, out));
-        }
+        let frames = offsets.best_frames(effort);
+        self.scratch.clear();
+        let encoding = offsets.write(&frames, &mut self.scratch);
+        self.keep_smaller(encoding);
     }
 
     fn try_repeats(&mut self, values: &[i64], effort: Effort) {
@@ -100,22 +102,6 @@ impl Trial {
         if let Some(distinct) = distinct_values(values, effort) {
             self.attempt(Encoding::Dictionary, |out| write_dictionary(values, &distinct, effort, out));
         }
-    }
-}
-
-fn packed_frame_codes(count: usize, effort: Effort) -> &'static [u8] {
-    match (count, effort) {
-        (0..=256, _) => &[0],
-        (_, Effort::Fast) => &[2],
-        (_, Effort::Thorough) => &[0, 1, 2, 4],
-    }
-}
-
-fn delta_frame_codes(count: usize, effort: Effort) -> &'static [u8] {
-    match (count, effort) {
-        (0..=256, _) => &[0],
-        (_, Effort::Fast) => &[4],
-        (_, Effort::Thorough) => &[2, 4],
     }
 }
 

@@ -2,21 +2,25 @@
 //!
 //! Both turn value `v` into `q = (v - base) / divisor`, where base is the least value and divisor divides all
 //! differences (all arithmetic wraps modulo 2^64). Common head:
-//! signed varint base; byte `frame_code | divided << 7`; when divided: varint divisor.
+//! signed varint base; byte `frame_code | zigzag << 6 | divided << 7`; when divided: varint divisor.
 //! `frame_code` 0 means one frame; `k` means frames of `64 << k` values, the last one shorter.
 //!
 //! `Packed`, per frame: varint frame base (only with several frames), then a [block](crate::block) of
 //! `q - frame base`.
-//! `Delta`, after the head: varint greatest `q`; per frame: varint first `q`, signed varint least difference,
-//! then a block of `difference - least difference` for all but the first value.
+//! `Delta`, after the head: varint greatest `q`; per frame: varint first `q`, signed varint reference
+//! difference, then a block of `difference - reference` for all but the first value. With the zigzag flag the
+//! numbers in the block are zigzag-mapped, so that differences may lie on both sides of the reference.
 
-use pipal_model::value::{write_varint, zigzag};
+use pipal_model::value::{unzigzag, write_varint, zigzag};
 
-use crate::block::{self, Block};
+use crate::bits::width_of;
+use crate::block::{self, Block, Plan};
+use crate::encoding::{Effort, Encoding};
 use crate::error::DecodeError;
 use crate::reader::Reader;
 
 const DIVIDED: u8 = 0x80;
+const ZIGZAG: u8 = 0x40;
 const MAX_FRAME_CODE: u8 = 7;
 
 /// Integers reduced to offsets from their least value in units of their common divisor.
@@ -45,43 +49,143 @@ impl Offsets {
         Offsets { base, divisor, values }
     }
 
-    fn write_head(&self, frame_code: u8, out: &mut Vec<u8>) {
-        write_varint(zigzag(self.base), out);
+    /// The cheapest way to write the offsets in frames, as `Packed` or as `Delta`.
+    pub(super) fn best_frames(&self, effort: Effort) -> Frames {
+        let count = self.values.len();
+        let packed = packed_frame_codes(count, effort).iter().map(|&code| (FrameKind::Packed, code));
+        let delta = delta_frame_codes(count, effort);
+        let delta = delta.iter().flat_map(|&code| [(FrameKind::Delta, code), (FrameKind::Zigzag, code)]);
+        let candidates = packed.chain(delta).map(|(kind, code)| Frames::new(self, kind, code));
+        candidates.min_by_key(|frames| frames.bytes).unwrap_or_default()
+    }
+
+    /// Appends the body and tells its encoding.
+    pub(super) fn write(&self, frames: &Frames, out: &mut Vec<u8>) -> Encoding {
+        let zigzag_flag = if frames.kind == FrameKind::Zigzag { ZIGZAG } else { 0 };
         let divided = if self.divisor == 1 { 0 } else { DIVIDED };
-        out.push(frame_code | divided);
+        write_varint(zigzag(self.base), out);
+        out.push(frames.code | zigzag_flag | divided);
         if divided != 0 {
             write_varint(self.divisor, out);
         }
+        if frames.kind != FrameKind::Packed {
+            write_varint(self.values.iter().copied().max().unwrap_or(0), out);
+        }
+        let mut residuals = frames.residuals.as_slice();
+        for frame in &frames.frames {
+            if frames.kind != FrameKind::Packed {
+                write_varint(frame.first, out);
+                write_varint(zigzag(frame.base as i64), out);
+            } else if frames.code != 0 {
+                write_varint(frame.base, out);
+            }
+            let (own, rest) = residuals.split_at_checked(frame.count).unwrap_or((residuals, &[]));
+            block::write(own, frame.plan, out);
+            residuals = rest;
+        }
+        if frames.kind == FrameKind::Packed { Encoding::Packed } else { Encoding::Delta }
+    }
+}
+
+/// What the numbers in the blocks of frames are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    /// Offsets from the least of the frame.
+    #[default]
+    Packed,
+    /// Differences between neighbours less the least difference.
+    Delta,
+    /// Differences between neighbours less the median difference, zigzag-mapped: where most steps are equal,
+    /// the few others become patches.
+    Zigzag,
+}
+
+/// Frames that are planned but not written.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    kind: FrameKind,
+    code: u8,
+    frames: Vec<Frame>,
+    residuals: Vec<u64>,
+    /// Estimated size of the body.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Frame {
+    first: u64,
+    base: u64,
+    count: usize,
+    plan: Plan,
+}
+
+impl Frames {
+    pub(super) fn new(offsets: &Offsets, kind: FrameKind, code: u8) -> Self {
+        let mut frames = Frames { kind, code, ..Frames::default() };
+        frames.residuals.reserve(offsets.values.len());
+        for values in offsets.values.chunks(frame_len(code, offsets.values.len())) {
+            frames.add(values);
+        }
+        frames
     }
 
-    pub(super) fn write_packed(&self, frame_code: u8, out: &mut Vec<u8>) {
-        self.write_head(frame_code, out);
-        if frame_code == 0 {
-            return block::write(&self.values, block::plan(&self.values), out);
-        }
-        let mut residuals = Vec::new();
-        for frame in self.values.chunks(frame_len(frame_code, self.values.len())) {
-            let base = frame.iter().copied().min().unwrap_or(0);
-            residuals.clear();
-            residuals.extend(frame.iter().map(|q| q - base));
-            write_varint(base, out);
-            block::write(&residuals, block::plan(&residuals), out);
-        }
+    fn add(&mut self, values: &[u64]) {
+        let at = self.residuals.len();
+        let first = values.first().copied().unwrap_or(0);
+        let base = match (self.kind, self.code) {
+            (FrameKind::Packed, 0) => {
+                self.residuals.extend_from_slice(values);
+                0
+            }
+            (FrameKind::Packed, _) => {
+                let base = values.iter().copied().min().unwrap_or(0);
+                self.residuals.extend(values.iter().map(|q| q - base));
+                base
+            }
+            (kind, _) => {
+                let pairs = values.iter().zip(values.iter().skip(1));
+                self.residuals.extend(pairs.map(|(a, b)| b.wrapping_sub(*a)));
+                reduce_deltas(kind, self.residuals.get_mut(at..).unwrap_or_default())
+            }
+        };
+        let residuals = self.residuals.get(at..).unwrap_or_default();
+        let plan = block::plan(residuals);
+        let base_bytes = width_of(base).div_ceil(7) as usize;
+        let first_bytes =
+            if self.kind == FrameKind::Packed { 0 } else { width_of(first).div_ceil(7) as usize };
+        self.bytes += plan.bytes + base_bytes + first_bytes;
+        self.frames.push(Frame { first, base, count: residuals.len(), plan });
     }
+}
 
-    pub(super) fn write_delta(&self, frame_code: u8, out: &mut Vec<u8>) {
-        self.write_head(frame_code, out);
-        write_varint(self.values.iter().copied().max().unwrap_or(0), out);
-        let mut residuals = Vec::new();
-        for frame in self.values.chunks(frame_len(frame_code, self.values.len())) {
-            let deltas = || frame.iter().zip(frame.iter().skip(1)).map(|(a, b)| b.wrapping_sub(*a) as i64);
-            let least = deltas().min().unwrap_or(0);
-            residuals.clear();
-            residuals.extend(deltas().map(|d| d.wrapping_sub(least) as u64));
-            write_varint(frame.first().copied().unwrap_or(0), out);
-            write_varint(zigzag(least), out);
-            block::write(&residuals, block::plan(&residuals), out);
-        }
+/// Subtracts the reference difference from all, and gives it.
+fn reduce_deltas(kind: FrameKind, deltas: &mut [u64]) -> u64 {
+    if kind == FrameKind::Delta {
+        let least = deltas.iter().map(|d| *d as i64).min().unwrap_or(0) as u64;
+        deltas.iter_mut().for_each(|d| *d = d.wrapping_sub(least));
+        return least;
+    }
+    let mut sample: Vec<i64> =
+        deltas.iter().step_by(deltas.len().div_ceil(128).max(1)).map(|d| *d as i64).collect();
+    let middle = sample.len() / 2;
+    let median = if sample.is_empty() { 0 } else { *sample.select_nth_unstable(middle).1 as u64 };
+    deltas.iter_mut().for_each(|d| *d = zigzag(d.wrapping_sub(median) as i64));
+    median
+}
+
+fn packed_frame_codes(count: usize, effort: Effort) -> &'static [u8] {
+    match (count, effort) {
+        (0..=256, _) => &[0],
+        (_, Effort::Fast) => &[2],
+        (_, Effort::Thorough) => &[0, 1, 2, 4],
+    }
+}
+
+fn delta_frame_codes(count: usize, effort: Effort) -> &'static [u8] {
+    match (count, effort) {
+        (0..=256, _) => &[0],
+        (_, Effort::Fast) => &[4],
+        (_, Effort::Thorough) => &[2, 4],
     }
 }
 
@@ -99,6 +203,7 @@ fn frame_len(frame_code: u8, count: usize) -> usize {
 struct Head {
     base: i64,
     frame_code: u8,
+    zigzag: bool,
     divisor: u64,
 }
 
@@ -107,12 +212,12 @@ impl Head {
         let base = reader.signed()?;
         let start = *reader;
         let shape = reader.byte()?;
-        let frame_code = shape & !DIVIDED;
+        let frame_code = shape & !(DIVIDED | ZIGZAG);
         if frame_code > MAX_FRAME_CODE {
             return Err(start.error("unknown frame length"));
         }
         let divisor = if shape & DIVIDED != 0 { reader.varint()? } else { 1 };
-        Ok(Head { base, frame_code, divisor })
+        Ok(Head { base, frame_code, zigzag: shape & ZIGZAG != 0, divisor })
     }
 
     fn value(&self, q: u64) -> i64 {
@@ -174,32 +279,39 @@ pub(super) fn decode_delta(
     reader.varint()?;
     for_each_frame(&mut reader, head.frame_code, (count, start), out, |reader, length, skip, slots| {
         let first = reader.varint()?;
-        let least = reader.signed()? as u64;
+        let reference = reader.signed()? as u64;
         let block = Block::parse(reader, length.saturating_sub(1))?;
-        sum_deltas(&head, &block, (first, least), skip, slots);
+        sum_deltas(&head, &block, (first, reference), skip, slots);
         Ok(())
     })
 }
 
 /// Fills `slots` with the values of a delta frame from index `skip` on.
-fn sum_deltas(head: &Head, block: &Block<'_>, (first, least): (u64, u64), skip: usize, slots: &mut [i64]) {
+fn sum_deltas(
+    head: &Head,
+    block: &Block<'_>,
+    (first, reference): (u64, u64),
+    skip: usize,
+    slots: &mut [i64],
+) {
     // A frame that ends before the slots is only parsed.
     if slots.is_empty() {
         return;
     }
+    let difference = |r| (if head.zigzag { unzigzag(r) as u64 } else { r }).wrapping_add(reference);
     let mut q = first;
     let mut buffer = [0u64; 64];
     let mut done = 0;
     while done < skip {
         let step = (skip - done).min(buffer.len());
         let (deltas, _) = buffer.split_at_mut(step);
-        block.unpack(done, deltas, |r| r.wrapping_add(least));
+        block.unpack(done, deltas, difference);
         q = deltas.iter().fold(q, |q, d| q.wrapping_add(*d));
         done += step;
     }
     let Some((head_slot, tail)) = slots.split_first_mut() else { return };
     *head_slot = head.value(q);
-    block.unpack(skip, tail, |r| r.wrapping_add(least) as i64);
+    block.unpack(skip, tail, |r| difference(r) as i64);
     for slot in tail {
         q = q.wrapping_add(*slot as u64);
         *slot = head.value(q);

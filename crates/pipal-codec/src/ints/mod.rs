@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod framed;
+mod keyed;
 mod repeats;
 
 use std::ops::Range;
@@ -14,6 +15,7 @@ use decode::decode_nested;
 pub(crate) use decode::{bounds_of_body, bounds_of_stream, decode_body};
 pub(crate) use encode::encode_body;
 use encode::encode_nested;
+pub use keyed::{decode_i64s_keyed, encode_i64s_keyed};
 
 use crate::encoding::{Effort, header_byte};
 use crate::error::DecodeError;

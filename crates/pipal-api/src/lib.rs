@@ -3,6 +3,7 @@
 //! The `.proto` files below `proto/` are the source. A module per package holds the generated messages with the
 //! client and server of each service: `banyandb.measure.v1` is [`measure::v1`].
 
+pub mod json;
 pub mod routes;
 pub mod validate;
 

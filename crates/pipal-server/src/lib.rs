@@ -1,8 +1,12 @@
 //! The faces of the database: gRPC services, the schema registry behind them, metrics, and the wiring of a
 //! process. Knows no file formats.
 
+mod guard;
+pub mod metrics;
 pub mod registry;
+pub mod services;
 pub mod status;
+mod time_text;
 
 /// The packages of the wire contract under the names that this crate uses.
 pub mod api {

@@ -4,6 +4,7 @@
 //! clients depend on its texts and on business rules being answered `UNKNOWN` (server surface 2.1).
 
 use pipal_model::{Error, ErrorKind};
+use prost::Message;
 use tonic::{Code, Status};
 
 /// The code of a kind of error.
@@ -70,4 +71,42 @@ impl From<SchemaError> for Status {
             SchemaError::Storage(error) => status_of(&error),
         }
     }
+}
+
+/// The answer to List without a group, with the detail that clients show (server surface 2.1).
+pub fn empty_group() -> Status {
+    /// `google.rpc.BadRequest.FieldViolation`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct FieldViolation {
+        #[prost(string, tag = "1")]
+        field: String,
+        #[prost(string, tag = "2")]
+        description: String,
+    }
+    /// `google.rpc.BadRequest`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct BadRequest {
+        #[prost(message, repeated, tag = "1")]
+        field_violations: Vec<FieldViolation>,
+    }
+    /// `google.rpc.Status`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct RpcStatus {
+        #[prost(int32, tag = "1")]
+        code: i32,
+        #[prost(string, tag = "2")]
+        message: String,
+        #[prost(message, repeated, tag = "3")]
+        details: Vec<prost_types::Any>,
+    }
+    let message = "banyandb: input is invalid".to_owned();
+    let violation =
+        FieldViolation { field: "group".to_owned(), description: "group should not be empty".to_owned() };
+    let detail = prost_types::Any {
+        type_url: "type.googleapis.com/google.rpc.BadRequest".to_owned(),
+        value: BadRequest { field_violations: vec![violation] }.encode_to_vec(),
+    };
+    let code = Code::InvalidArgument;
+    let status = RpcStatus { code: code as i32, message: message.clone(), details: vec![detail] };
+    Status::with_details(code, message, status.encode_to_vec().into())
 }

@@ -272,7 +272,8 @@ impl GroupSpace {
 
     fn compile(&self, group: Arc<GroupState>, measure: Arc<Measure>) -> Option<CompiledMeasure> {
         let name = measure.name().to_owned();
-        let logged = |error| tracing::error!(group = %self.name, measure = %name, %error, "measure not usable");
+        let logged =
+            |error| tracing::error!(group = %self.name, measure = %name, %error, "measure not usable");
         CompiledMeasure::compile(self, group, measure).map_err(logged).ok()
     }
 

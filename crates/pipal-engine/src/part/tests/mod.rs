@@ -1,0 +1,4 @@
+mod cases;
+mod damage;
+mod random;
+mod world;

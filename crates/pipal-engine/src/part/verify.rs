@@ -1,0 +1,222 @@
+//! Checks every byte of a part: checksums first, then that everything decodes and adds up.
+
+use super::chunk::{ChunkView, StoredColumn};
+use super::dictionary::DictionaryBlock;
+use super::footer::{Extent, HEADER_BYTES, Section, encode_header};
+use super::index::PartIndex;
+use super::primary::{PrimaryBlock, RowGroup};
+use super::reader::Part;
+use super::resources::{DirectoryBlock, ResourceEntry};
+use super::series::SeriesPage;
+use pipal_codec::{Column, decode_column};
+use pipal_model::{Error, Result, TimeRange};
+
+/// Bytes of a section that are read at once.
+const PIECE_BYTES: u64 = 256 << 10;
+
+impl Part {
+    /// Reads the whole file past the cache and checks it: header, the checksum of every section and block, every
+    /// string, list and column, and that rows, series and entities add up. The footer, the table of contents and
+    /// the statistics were checked when the part was opened.
+    pub fn verify(&self) -> Result<()> {
+        self.verify_header()?;
+        for section in Section::ALL {
+            self.verify_section(self.contents.section(section))?;
+        }
+        let at = self.contents.section(Section::Meta);
+        let index = self.file.load_as(at, |bytes| PartIndex::decode(&bytes, &self.contents))?;
+        self.verify_entities(&index)?;
+        let resources = self.verify_resources(&index)?;
+        self.verify_series(&index, &resources)?;
+        self.verify_rows(&index, &resources)
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        self.file.corrupt(self.contents.end(), what)
+    }
+
+    fn verify_header(&self) -> Result<()> {
+        let mut header = [0; HEADER_BYTES];
+        self.file.file.read_exact_at(&mut header, 0)?;
+        if header[..] != encode_header() {
+            return Err(self.file.corrupt(0, "not the header of a part"));
+        }
+        Ok(())
+    }
+
+    fn verify_section(&self, section: Extent) -> Result<()> {
+        let mut buffer = vec![0; section.length.min(PIECE_BYTES) as usize];
+        let (mut offset, mut crc) = (section.offset, 0);
+        while offset < section.end() {
+            let length = (section.end() - offset).min(PIECE_BYTES);
+            let piece = &mut buffer[..length as usize];
+            self.file.file.read_exact_at(piece, offset)?;
+            crc = crc32c::crc32c_append(crc, piece);
+            offset += length;
+        }
+        if crc != section.crc {
+            return Err(self.file.corrupt(section.offset, "the checksum of a section does not match"));
+        }
+        Ok(())
+    }
+
+    fn verify_entities(&self, index: &PartIndex) -> Result<()> {
+        let mut count = 0;
+        let (mut last, mut next) = (Vec::new(), Vec::new());
+        for (number, place) in index.entities.iter().enumerate() {
+            let block = self.file.load_as(place.extent, |bytes| DictionaryBlock::decode(&bytes))?;
+            if place.first != count || block.len() == 0 {
+                return Err(self.wrong("entity ids that do not add up"));
+            }
+            self.misled(block.get(0, &mut next))?;
+            if number > 0 && (last >= next || index.entities.find_key(&next) != Some(number)) {
+                return Err(self.wrong("dictionary blocks out of order"));
+            }
+            self.misled(block.get(block.len() - 1, &mut last))?;
+            if index.entities.find_key(&last) != Some(number) {
+                return Err(self.wrong("dictionary blocks out of order"));
+            }
+            count += block.len() as u64;
+        }
+        if count != self.summary().entities { Err(self.wrong("entities that do not add up")) } else { Ok(()) }
+    }
+
+    fn verify_resources(&self, index: &PartIndex) -> Result<Vec<ResourceEntry>> {
+        let mut resources: Vec<ResourceEntry> = Vec::new();
+        for (number, place) in index.resources.iter().enumerate() {
+            let block =
+                self.file.load_as(place.extent, |bytes| DirectoryBlock::decode(&bytes, place.first))?;
+            for entry in block.0 {
+                let end = resources.last().map_or(0, ResourceEntry::end_row);
+                let ascends = resources.last().is_none_or(|last| last.key < entry.key);
+                if entry.first_row != end || !ascends || index.directory_block(&entry.key) != Some(number) {
+                    return Err(self.wrong("resources out of order"));
+                }
+                self.misled(index.schemas.get(entry.schema))?;
+                resources.push(entry);
+            }
+        }
+        let mut rows = [0u64; 2];
+        resources.iter().for_each(|entry| rows[entry.key.kind as usize] += entry.rows);
+        if rows != self.summary().rows || resources.len() as u64 != self.summary().resources {
+            return Err(self.wrong("resources whose rows do not add up"));
+        }
+        Ok(resources)
+    }
+
+    fn verify_series(&self, index: &PartIndex, resources: &[ResourceEntry]) -> Result<()> {
+        let mut owners = resources.iter();
+        let mut owner = owners.next();
+        let (mut row, mut series, mut series_of_owner, mut last_id) = (0, 0, 0, None);
+        for (page_number, place) in index.series.iter().enumerate() {
+            let page = self.file.load_as(place.extent, |bytes| SeriesPage::decode(bytes, place.first))?;
+            let begins = page.blocks().first().map(|entry| (entry.first_row, entry.first_id));
+            if begins != Some((row, place.second)) {
+                return Err(self.wrong("pages of series that do not follow each other"));
+            }
+            for (block_number, entry) in page.blocks().iter().enumerate() {
+                if owner.is_some_and(|resource| row == resource.end_row()) {
+                    owner = owners.next();
+                    (series_of_owner, last_id) = (0, None);
+                }
+                let Some(resource) = owner else { return Err(self.wrong("series of no resource")) };
+                let block = self.file.located(place.extent.offset, page.block(entry))?;
+                let is_first = last_id.is_none();
+                let address = (resource.page as usize, resource.block as usize);
+                if is_first && address != (page_number, block_number) || last_id >= block.ids.first().copied()
+                {
+                    return Err(self.wrong("series out of order"));
+                }
+                row += entry.rows;
+                series += block.ids.len() as u64;
+                series_of_owner += block.ids.len() as u64;
+                last_id = block.ids.last().copied();
+                let complete = row == resource.end_row();
+                let known = last_id.is_some_and(|id| id < self.summary().entities);
+                if row > resource.end_row() || !known || complete && series_of_owner != resource.series {
+                    return Err(self.wrong("series that do not add up"));
+                }
+            }
+        }
+        let ended = owners.next().is_none() && row == self.summary().total_rows();
+        if !ended || series != self.summary().series {
+            Err(self.wrong("series that do not add up"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn verify_rows(&self, index: &PartIndex, resources: &[ResourceEntry]) -> Result<()> {
+        let section = self.contents.section(Section::Rows);
+        let (mut row, mut offset, mut groups) = (0, section.offset, 0);
+        let mut owners = resources.iter();
+        let mut owner = owners.next();
+        for place in index.primary.iter() {
+            if (place.first, place.second) != (row, offset) {
+                return Err(self.wrong("row groups that do not follow each other"));
+            }
+            let block = self
+                .file
+                .load_as(place.extent, |bytes| PrimaryBlock::decode(&bytes, place.first, place.second))?;
+            for entry in block.0 {
+                let extent = Extent { offset: entry.offset, length: entry.length, crc: entry.crc };
+                let group = self.file.load_as(extent, |bytes| RowGroup::decode(bytes, entry.rows))?;
+                let mut time = TimeRange { begin: i64::MAX, end: i64::MIN };
+                for chunk in group.chunks() {
+                    if owner.is_some_and(|resource| row == resource.end_row()) {
+                        owner = owners.next();
+                    }
+                    let Some(resource) = owner else { return Err(self.wrong("rows of no resource")) };
+                    let columns = self.misled(index.schemas.get(resource.schema))?;
+                    let view = group
+                        .bytes_of(*chunk)
+                        .and_then(|bytes| ChunkView::parse(bytes, chunk.rows as usize, columns.len()));
+                    let view = self.file.located(entry.offset, view)?;
+                    let times =
+                        self.verify_chunk(&view, columns.iter().map(|column| column.ty), entry.offset)?;
+                    time = TimeRange { begin: time.begin.min(times.begin), end: time.end.max(times.end) };
+                    row += u64::from(chunk.rows);
+                    let inside = resource.time.begin <= times.begin && times.end <= resource.time.end;
+                    if row > resource.end_row() || !inside {
+                        return Err(self.wrong("a chunk that leaves its resource"));
+                    }
+                }
+                if time != entry.time {
+                    return Err(self.wrong("a row group with other times than its index says"));
+                }
+                offset = extent.end();
+                groups += 1;
+            }
+        }
+        let ended = row == self.summary().total_rows() && offset == section.end();
+        if !ended || groups != self.summary().row_groups {
+            return Err(self.wrong("row groups that do not add up"));
+        }
+        Ok(())
+    }
+
+    /// Decodes a chunk completely and gives its times.
+    fn verify_chunk(
+        &self,
+        view: &ChunkView<'_>,
+        types: impl Iterator<Item = pipal_model::ColumnType>,
+        offset: u64,
+    ) -> Result<TimeRange> {
+        let rows = view.rows();
+        let (mut times, mut versions) = (Vec::new(), Vec::new());
+        self.file.located(offset, view.decode_times(0..rows, &mut times))?;
+        self.file.located(offset, view.decode_versions(0..rows, &times, &mut versions))?;
+        for (number, ty) in types.enumerate() {
+            if let StoredColumn::Encoded(bytes) = self.file.located(offset, view.column(number))? {
+                let mut column = Column::new(ty);
+                let decoded = decode_column(ty, bytes, rows, 0..rows, &mut column);
+                self.file.located(offset, decoded.map_err(Into::into))?;
+                if column.len() != rows {
+                    return Err(self.file.corrupt(offset, "a column of another length than its chunk"));
+                }
+            }
+        }
+        let begin = times.iter().copied().min().unwrap_or(i64::MAX);
+        Ok(TimeRange { begin, end: times.iter().copied().max().unwrap_or(i64::MIN) })
+    }
+}

@@ -15,7 +15,7 @@ use super::store::{Document, DocumentKey};
 use super::{Registry, detached};
 use crate::api::database::{GroupDeletionTask, SchemaInfo, group_deletion_task::Phase};
 use crate::status::SchemaError;
-use pipal_engine::table_key::GroupId;
+use pipal_engine::GroupId;
 use pipal_model::Error;
 use prost::Message;
 use std::collections::HashMap;
@@ -101,7 +101,6 @@ impl Registry {
         }
         let task = self.new_task(&space, request.data_only, bytes);
         self.store_task(name, state.id, task.clone()).await?;
-        self.0.storage.close_gate(state.id);
         state.mark_deleting();
         self.spawn_deletion(name, state.id, task);
         Ok(Deletion::Started)
@@ -109,16 +108,26 @@ impl Registry {
 
     /// Goes on with a task that a stop interrupted.
     pub(super) fn resume_deletion(&self, group: &str, incarnation: GroupId, task: GroupDeletionTask) {
-        self.0.storage.close_gate(incarnation);
         if let Some(state) = self.group(group).filter(|state| state.id == incarnation) {
             state.mark_deleting();
         }
         self.spawn_deletion(group, incarnation, task);
     }
 
+    /// Closes the gate at once and does the rest in the background.
     fn spawn_deletion(&self, group: &str, incarnation: GroupId, task: GroupDeletionTask) {
+        let (done, drained) = oneshot::channel();
+        let done = move |result| {
+            // The task waits for it; when the runtime stops, nobody does.
+            let _ = done.send(result);
+        };
+        self.0.storage.close_gate(incarnation, Box::new(done));
         let (registry, group) = (self.clone(), group.to_owned());
-        tokio::spawn(async move { registry.run_deletion(&group, incarnation, task).await });
+        tokio::spawn(async move {
+            // An earlier run may have dropped the rows already; then there is no gate to wait at.
+            let _ = drained.await;
+            registry.run_deletion(&group, incarnation, task).await;
+        });
     }
 
     async fn run_deletion(&self, group: &str, incarnation: GroupId, mut task: GroupDeletionTask) {

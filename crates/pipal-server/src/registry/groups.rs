@@ -8,7 +8,7 @@ use super::{Registry, builtin, detached, rules};
 use crate::api::common::{Catalog, Group};
 use crate::api::database::Measure;
 use crate::status::SchemaError;
-use pipal_engine::table_key::GroupId;
+use pipal_engine::GroupId;
 use pipal_model::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,8 +36,8 @@ impl Registry {
         stamp(&mut group, revision, created_at);
         let id = incarnation(revision);
         let state = Arc::new(GroupState::new(id, Arc::new(group)));
-        // The rows are opened first: an incarnation without a group is removed at the next start, a group
-        // without its rows would be a lie.
+        // The rows are opened first: an incarnation without a group is harmless, a group without rows
+        // to write to would be a lie.
         self.put_storage(&state).await?;
         let built_in = self.missing_built_in(&state.definition);
         let mut documents = vec![document(&*state.definition, id)];

@@ -3,9 +3,9 @@
 use super::Registry;
 use super::kind::Kind;
 use super::space::{GroupSpace, GroupState};
-use super::storage::GroupData;
 use crate::api::database::SchemaInfo;
 use crate::status::SchemaError;
+use pipal_engine::GroupData;
 use pipal_model::Error;
 use std::sync::Arc;
 

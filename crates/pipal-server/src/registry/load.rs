@@ -14,8 +14,8 @@ use crate::api::database::{
     GroupDeletionTask, IndexRule, IndexRuleBinding, Measure, Property, Stream, TopNAggregation, Trace,
 };
 use crate::status::SchemaError;
+use pipal_engine::GroupId;
 use pipal_engine::clock::Clock;
-use pipal_engine::table_key::GroupId;
 use pipal_model::Error;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -108,7 +108,10 @@ impl Registry {
         }
         let going = interrupted.iter().map(|deletion| deletion.incarnation);
         let live: Vec<GroupId> = groups.iter().map(|group| group.id).chain(going).collect();
-        self.0.storage.retain_groups(&live);
+        let unknown = self.0.storage.unknown_groups(&live);
+        if !unknown.is_empty() {
+            tracing::warn!(?unknown, "rows of unknown groups are left alone");
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod builtin;
 mod change;
 mod compiled;
 mod deletion;
+mod engine_store;
 mod groups;
 mod inspect;
 mod interval;
@@ -24,10 +25,11 @@ mod update_rules;
 
 pub use compiled::{CompiledMeasure, bound_rules};
 pub use deletion::{DeleteGroup, Deletion};
+pub use engine_store::{EngineGroups, EngineStore};
 pub use inspect::Inspection;
 pub use kind::{Kind, SchemaObject};
 pub use space::{GroupSpace, GroupState, Table};
-pub use storage::{GroupData, GroupOptions, GroupStorage, SegmentData, ShardData};
+pub use storage::GroupStorage;
 pub use store::{Completion, Document, DocumentKey, MemoryStore, SchemaStore};
 
 use crate::api::database::GroupDeletionTask;

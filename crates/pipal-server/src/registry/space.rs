@@ -2,12 +2,12 @@
 
 use super::compiled::CompiledMeasure;
 use super::kind::{Kind, SchemaObject};
-use super::storage::GroupOptions;
+use super::storage::options_of;
 use crate::api::common::{Catalog, Group};
 use crate::api::database::{IndexRule, IndexRuleBinding, Measure, Property, Stream, TopNAggregation, Trace};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
-use pipal_engine::table_key::GroupId;
+use pipal_engine::{GroupId, GroupOptions};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ pub struct GroupState {
 impl GroupState {
     /// The state of a group that passed its rules.
     pub fn new(id: GroupId, definition: Arc<Group>) -> Self {
-        let options = GroupOptions::of(&definition);
+        let options = options_of(&definition);
         GroupState { id, definition, options, deleting: AtomicBool::new(false) }
     }
 

@@ -14,9 +14,10 @@ use crate::api::database::{
     ShardInfo,
 };
 use crate::metrics::ServerMetrics;
-use crate::registry::{DeleteGroup, Deletion, GroupData, Inspection, Registry, SegmentData, ShardData};
+use crate::registry::{DeleteGroup, Deletion, Inspection, Registry};
 use crate::status::SchemaError;
 use crate::time_text::rfc3339;
+use pipal_engine::{GroupData, SegmentData, ShardData};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -80,7 +81,7 @@ fn shard_info(shard: &ShardData) -> ShardInfo {
         shard_id: shard.shard,
         data_count: signed(shard.rows),
         data_size_bytes: signed(shard.bytes),
-        part_count: signed(shard.parts),
+        part_count: signed(shard.file_parts + shard.memory_runs),
         file_part_count: signed(shard.file_parts),
         ..ShardInfo::default()
     }

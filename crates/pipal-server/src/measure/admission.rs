@@ -5,7 +5,9 @@ use super::time::{TimeFault, time_of};
 use crate::api::measure::{QueryRequest, QueryResponse};
 use crate::api::model::Status as GroupStatus;
 use crate::registry::{CompiledMeasure, Registry};
+use crate::status::status_of;
 use pipal_model::TimeRange;
+use pipal_query::QueryError;
 use prost_types::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -124,13 +126,16 @@ fn measures_of(registry: &Registry, request: &QueryRequest) -> Result<Vec<Arc<Co
         if request.groups[..i].contains(group) {
             continue;
         }
-        let missing = || invalid_query(&format!("measure doesn't exist: {group}/{}", request.name));
+        let missing = || status_of_query(&QueryError::invalid(format!("measure doesn't exist: {group}/{}", request.name)));
         measures.push(registry.measure(group, &request.name).ok_or_else(missing)?);
     }
     Ok(measures)
 }
 
-/// The status of every query that cannot be planned or run (specification 3.1).
-pub fn invalid_query(detail: &str) -> Status {
-    Status::unknown(format!("code: STATUS_INTERNAL_ERROR, msg: {detail}: invalid query message"))
+/// The status of a query that failed (specification 3.1).
+pub fn status_of_query(error: &QueryError) -> Status {
+    match error {
+        QueryError::Invalid(_) => Status::unknown(error.to_string()),
+        QueryError::Engine(error) => status_of(error),
+    }
 }

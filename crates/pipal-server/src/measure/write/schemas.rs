@@ -2,13 +2,12 @@
 //! per revision of its measure. A stream that mixes 1,800 measures switches between them by a hash lookup.
 
 use super::mapping::{Mapping, Spec};
-use crate::api::common::Metadata;
 use crate::registry::CompiledMeasure;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use pipal_api::measure::v1::DataPointSpec;
-use pipal_engine::table_key::SegmentBounds;
-use pipal_model::Layout;
+use pipal_api::write::{MeasureWriteView, MetadataView};
+use pipal_engine::SegmentBounds;
 use prost::{DecodeError, Message};
 use std::sync::Arc;
 
@@ -31,8 +30,6 @@ pub struct Target {
 pub struct Plan {
     /// The revision of the measure that the plan was made for.
     pub measure: Arc<CompiledMeasure>,
-    /// Columns of the rows.
-    pub layout: Arc<Layout>,
     /// Where the values go.
     pub mapping: Mapping,
     /// Segment of the last row; most rows of a stream fall into one.
@@ -52,11 +49,12 @@ pub struct StreamSchemas {
 
 impl StreamSchemas {
     /// Puts the metadata and the spec of a message in force, as far as it carries them (specification 2.3).
-    pub fn update(&mut self, metadata: Option<&[u8]>, spec: Option<&[u8]>) -> Result<(), DecodeError> {
-        if let Some(encoded) = metadata {
-            self.target = Some(self.targets.intern(encoded, &mut self.bytes, Target::decode)?);
+    pub fn update(&mut self, view: &MeasureWriteView<'_>) -> Result<(), DecodeError> {
+        if let Some(metadata) = &view.metadata {
+            let decode = |encoded: &Bytes| Ok(Target::new(metadata, encoded));
+            self.target = Some(self.targets.intern(metadata.bytes, &mut self.bytes, decode)?);
         }
-        if let Some(encoded) = spec {
+        if let Some(encoded) = view.spec {
             self.spec = Some(self.specs.intern(encoded, &mut self.bytes, Spec::decode)?);
         }
         Ok(())
@@ -100,14 +98,13 @@ impl StreamSchemas {
 }
 
 impl Target {
-    fn decode(encoded: &Bytes) -> Result<Self, DecodeError> {
-        let metadata = Metadata::decode(encoded.clone())?;
-        Ok(Target {
+    fn new(metadata: &MetadataView<'_>, encoded: &Bytes) -> Self {
+        Target {
             encoded: encoded.clone(),
-            group: metadata.group,
-            name: metadata.name,
+            group: metadata.group.to_owned(),
+            name: metadata.name.to_owned(),
             revision: metadata.mod_revision,
-        })
+        }
     }
 }
 
@@ -121,9 +118,8 @@ impl Spec {
 
 impl Plan {
     fn new(measure: Arc<CompiledMeasure>, spec: Option<&Spec>) -> Self {
-        let layout = measure.schema.layout().clone();
         let mapping = Mapping::compile(&measure.schema, spec);
-        Plan { measure, layout, mapping, segment: None }
+        Plan { measure, mapping, segment: None }
     }
 }
 

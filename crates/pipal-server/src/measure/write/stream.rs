@@ -22,6 +22,11 @@ use tonic::Status;
 /// Messages taken before other work of the same thread gets its turn: about 0.1 ms.
 const TURN_MESSAGES: u32 = 64;
 
+/// A stream pauses this long between two looks at an engine that has no room.
+const ROOM_PAUSE: Duration = Duration::from_millis(5);
+/// A stream that has paused this long in all goes on: the engine will refuse it with a reason.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// The replies of a write stream whose requests are `S`.
 pub struct ReplyStream<S> {
     requests: S,
@@ -29,11 +34,16 @@ pub struct ReplyStream<S> {
     state: State,
     /// How the call ends behind the replies; OK when there is none.
     end: Option<Status>,
+    /// Messages since other work had its turn.
     turn: u32,
+    /// How long the stream has paused for want of room.
+    paused: Duration,
 }
 
 enum State {
     Receiving,
+    /// The engine has no room for more rows.
+    Pausing(Pin<Box<Sleep>>),
     /// The schema of this message is not there yet.
     Waiting(Wait),
     Committing(oneshot::Receiver<Result<()>>, Accepted),
@@ -51,18 +61,16 @@ struct Wait {
 impl<S> ReplyStream<S> {
     /// A stream that has received nothing yet.
     pub fn new(requests: S, writer: StreamWriter) -> Self {
-        ReplyStream { requests, writer, state: State::Receiving, end: None, turn: 0 }
+        ReplyStream { requests, writer, state: State::Receiving, end: None, turn: 0, paused: Duration::ZERO }
     }
 
-    /// Counts one message; true when other work of this thread, such as queries, should have its turn.
-    fn turn_is_over(&mut self, cx: &Context<'_>) -> bool {
-        self.turn += 1;
-        if self.turn <= TURN_MESSAGES {
-            return false;
+    /// A pause that gives rows in memory time to be flushed; none when the engine has room.
+    fn room_pause(&mut self) -> Option<Pin<Box<Sleep>>> {
+        if self.paused >= ROOM_WAIT_MAX || self.writer.context().sink.has_room() {
+            return None;
         }
-        self.turn = 0;
-        cx.waker().wake_by_ref();
-        true
+        self.paused += ROOM_PAUSE;
+        Some(Box::pin(sleep(ROOM_PAUSE)))
     }
 
     /// Hands over what was accepted.
@@ -115,7 +123,7 @@ impl Wait {
 /// The client went away: what it has had accepted is committed, and nobody is told.
 impl<S> Drop for ReplyStream<S> {
     fn drop(&mut self) {
-        if !matches!(self.state, State::Receiving | State::Waiting(_)) {
+        if !matches!(self.state, State::Receiving | State::Pausing(_) | State::Waiting(_)) {
             return;
         }
         let (batch, accepted) = self.writer.finish();
@@ -156,9 +164,16 @@ where
         loop {
             match &mut this.state {
                 State::Receiving => {
-                    if this.turn_is_over(cx) {
-                        return Poll::Pending;
+                    if this.turn == TURN_MESSAGES {
+                        this.turn = 0;
+                        let Some(pause) = this.room_pause() else {
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        };
+                        this.state = State::Pausing(pause);
+                        continue;
                     }
+                    this.turn += 1;
                     match ready!(Pin::new(&mut this.requests).poll_next(cx)) {
                         Some(Ok(message)) => {
                             if let Some(reply) = this.take(message, None) {
@@ -168,6 +183,10 @@ where
                         Some(Err(status)) => this.commit(Some(status)),
                         None => this.commit(None),
                     }
+                }
+                State::Pausing(pause) => {
+                    ready!(pause.as_mut().poll(cx));
+                    this.state = State::Receiving;
                 }
                 State::Waiting(wait) => {
                     ready!(wait.pause.as_mut().poll(cx));

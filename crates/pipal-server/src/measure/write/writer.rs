@@ -2,7 +2,7 @@
 
 use super::budget::{Reservation, StreamBudget};
 use super::codec::Reply;
-use super::row::{RowFault, RowScratch};
+use super::row::{RowFault, RowParts, RowScratch};
 use super::schemas::StreamSchemas;
 use super::sink::RowSink;
 use crate::measure::gate::{Standing, standing};
@@ -10,10 +10,9 @@ use crate::measure::time::time_of;
 use crate::registry::{CompiledMeasure, Registry};
 use bytes::Bytes;
 use pipal_api::model::v1::Status as WriteStatus;
-use pipal_api::write::MeasureWriteView;
-use pipal_engine::batch::{Row, WriteBatch};
-use pipal_engine::table_key::{GroupId, SegmentBounds, TableKey};
-use pipal_engine::Route;
+use pipal_api::validate::Validate;
+use pipal_api::write::{MeasureWriteView, WriteSlots};
+use pipal_engine::{GroupId, Route, Row, SegmentBounds, TableKey, WriteBatch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -72,6 +71,8 @@ pub enum Patience {
     Over,
 }
 
+type View<'a> = MeasureWriteView<'a>;
+
 /// Why a message is not accepted.
 enum Stop {
     Refuse(WriteStatus),
@@ -85,6 +86,7 @@ pub struct StreamWriter {
     schemas: StreamSchemas,
     batch: WriteBatch,
     accepted: Vec<(u64, usize)>,
+    slots: WriteSlots<'static>,
     scratch: RowScratch,
     reservation: Reservation,
     row_bytes: usize,
@@ -99,6 +101,7 @@ impl StreamWriter {
             schemas: StreamSchemas::default(),
             batch: WriteBatch::new(),
             accepted: Vec::new(),
+            slots: WriteSlots::default(),
             scratch: RowScratch::default(),
             row_bytes: 0,
         }
@@ -111,11 +114,18 @@ impl StreamWriter {
 
     /// Decides about one encoded `WriteRequest`.
     pub fn take(&mut self, message: &[u8], patience: Patience) -> Verdict {
-        let view = match MeasureWriteView::parse(message) {
-            Ok(view) => view,
-            Err(error) => return Verdict::Broken(malformed(&error)),
+        let mut spare = Vec::new();
+        let mut slots = std::mem::take(&mut self.slots).recycle();
+        let verdict = match MeasureWriteView::parse(message, &mut spare, &mut slots) {
+            Ok(view) => self.verdict(&view, &slots, message.len(), patience),
+            Err(error) => Verdict::Broken(Status::internal(format!("grpc: error unmarshalling request: {error}"))),
         };
-        match self.decide(&view, message.len(), patience) {
+        self.slots = slots.recycle();
+        verdict
+    }
+
+    fn verdict(&mut self, view: &View<'_>, slots: &WriteSlots<'_>, bytes: usize, patience: Patience) -> Verdict {
+        match self.decide(view, slots, bytes, patience) {
             Ok(target) => {
                 self.accepted.push((view.message_id, target));
                 Verdict::Accepted
@@ -139,11 +149,16 @@ impl StreamWriter {
     }
 
     /// The checks of specification 2.2 and 2.4, in order; the number of the target when the message passes all.
-    fn decide(&mut self, view: &MeasureWriteView<'_>, bytes: usize, patience: Patience) -> Result<usize, Stop> {
-        if let Some(text) = view.violations() {
-            return Err(Stop::Break(Status::invalid_argument(text)));
-        }
-        self.schemas.update(view.metadata, view.spec).map_err(|e| Stop::Break(malformed(&e)))?;
+    fn decide(
+        &mut self,
+        view: &View<'_>,
+        slots: &WriteSlots<'_>,
+        bytes: usize,
+        patience: Patience,
+    ) -> Result<usize, Stop> {
+        view.validate(slots).map_err(|broken| Stop::Break(Status::invalid_argument(broken.to_string())))?;
+        let point = view.data_point.unwrap_or_default();
+        self.schemas.update(view).map_err(|error| Stop::Break(Status::internal(error.to_string())))?;
         let Some((target, metadata)) = self.schemas.target() else {
             let text = "metadata is required for the first request of gRPC stream";
             return Err(Stop::Break(Status::unknown(text)));
@@ -157,11 +172,14 @@ impl StreamWriter {
         if deleting {
             return Err(Stop::Refuse(WriteStatus::InternalError));
         }
-        let time = time_of(view.seconds, view.nanos).map_err(|_| Stop::Refuse(WriteStatus::InvalidTimestamp))?;
+        let stamp = point.timestamp.unwrap_or_default();
+        let time = time_of(stamp.seconds, stamp.nanos).map_err(|_| Stop::Refuse(WriteStatus::InvalidTimestamp))?;
         let may_wait = patience == Patience::Left && !self.context.schema_wait.is_zero();
         let measure = gate(measure, metadata.revision, may_wait)?;
         self.reserve(bytes)?;
-        self.push(view, time, target, measure)?;
+        // Rows without a version have that of their message id (row 7).
+        let version = if point.version == 0 { view.message_id as i64 } else { point.version };
+        self.push(slots, time, version, target, measure)?;
         Ok(target)
     }
 
@@ -178,43 +196,39 @@ impl StreamWriter {
     /// Adds the row of a message to the batch, or counts why it is not kept.
     fn push(
         &mut self,
-        view: &MeasureWriteView<'_>,
+        slots: &WriteSlots<'_>,
         time: i64,
+        version: i64,
         target: usize,
         measure: Arc<CompiledMeasure>,
     ) -> Result<(), Stop> {
-        let context = &self.context;
         let plan = self.schemas.plan(target, measure);
-        let group = &plan.measure.group;
-        let (version, shard_num) = (version_of(view), group.options.shard_num);
-        let group = group.id;
-        let batch = &mut self.batch;
-        let segment = &mut plan.segment;
-        let layout = &plan.layout;
-        let built = self.scratch.with_row(&plan.mapping, view, layout.resource(), shard_num, |parts| {
+        let (context, batch, segment) = (&self.context, &mut self.batch, &mut plan.segment);
+        let (group, layout) = (&plan.measure.group, plan.measure.schema.layout());
+        let add = |parts: RowParts<'_>| {
             if time <= 0 {
                 return Err(RowFault::NotKept);
             }
-            let Some(bounds) = segment_of(segment, context, group, time)? else {
+            let Some(bounds) = segment_of(segment, context, group.id, time)? else {
                 context.counters.expired.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             };
-            let table = TableKey { group, segment: bounds, shard: parts.shard };
+            let table = TableKey { group: group.id, segment: bounds, shard: parts.shard };
             let row = Row { entity: parts.entity, time, version, deleted: false, values: parts.values };
-            batch.push(table, layout, &row).map_err(RowFault::Storage)
-        });
-        match built {
+            batch.push(table, layout, &row).map_err(RowFault::Refused)
+        };
+        let shard_num = group.options.shard_num;
+        match self.scratch.with_row(&plan.mapping, slots, layout.resource(), shard_num, add) {
             Ok(()) => Ok(()),
             Err(RowFault::NotKept) => {
                 context.counters.dropped.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             Err(RowFault::KeyTagMissing) => Err(Stop::Refuse(WriteStatus::InternalError)),
-            Err(RowFault::Storage(error)) => {
-                tracing::warn!(%error, "row refused");
+            Err(RowFault::Refused(error)) => {
+                tracing::debug!(%error, "row refused");
                 Err(Stop::Refuse(WriteStatus::InternalError))
             }
-            Err(RowFault::Malformed(error)) => Err(Stop::Break(malformed(&error))),
         }
     }
 }
@@ -241,22 +255,13 @@ fn segment_of(
     if let Some(bounds) = last.filter(|bounds| bounds.contains(time)) {
         return Ok(Some(bounds));
     }
-    match context.sink.route(group, time).map_err(RowFault::Storage)? {
+    match context.sink.route(group, time).map_err(RowFault::Refused)? {
         Route::Segment(bounds) => {
             *last = Some(bounds);
             Ok(Some(bounds))
         }
         Route::Expired => Ok(None),
     }
-}
-
-/// Rows without a version have that of their message id (specification 2.4, row 7).
-fn version_of(view: &MeasureWriteView<'_>) -> i64 {
-    if view.version == 0 { view.message_id as i64 } else { view.version }
-}
-
-fn malformed(error: &impl std::fmt::Display) -> Status {
-    Status::internal(format!("grpc: error unmarshalling request: {error}"))
 }
 
 /// The accepted messages of a stream, in order of acceptance, until they are answered.

@@ -5,6 +5,9 @@ use crate::error::{QueryError, QueryResult};
 /// Most bytes that a query holds unless its caller says otherwise.
 pub const QUERY_BYTES_MAX: usize = 256 << 20;
 
+/// Greatest limit that a caller may set: kept columns name their bytes by 32-bit offsets.
+pub const QUERY_BYTES_CEILING: usize = 2 << 30;
+
 /// Counts the bytes of one query. Holders report what they hold in total, so that nothing is counted twice.
 #[derive(Debug)]
 pub struct Budget {

@@ -3,7 +3,9 @@
 pub mod analyzer;
 pub mod budget;
 pub mod error;
+pub mod measure;
 pub mod schema;
 pub mod term;
+mod trace;
 
 pub use error::{QueryError, QueryResult};

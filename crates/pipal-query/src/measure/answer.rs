@@ -1,0 +1,135 @@
+//! The answer: result rows as messages (measure specification, 1.6 and 3.3).
+
+use super::plan::{FieldSource, Operation, Output, Plan};
+use super::sink::Outcome;
+use super::view::View;
+use crate::trace::timestamp;
+use pipal_api::measure::v1::{DataPoint, data_point};
+use pipal_api::model::v1::{
+    FieldValue, Float, Int, IntArray, Str, StrArray, Tag, TagFamily, TagValue, field_value, tag_value,
+};
+use pipal_model::value::{decode_int_array, decode_str_array};
+use pipal_model::{ColumnType, ValueRef};
+
+/// Builds the messages of the result rows that offset and limit leave.
+pub(crate) fn data_points(plan: &Plan, outcome: &Outcome) -> Vec<DataPoint> {
+    let offset = usize::try_from(plan.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(plan.limit).unwrap_or(usize::MAX);
+    let aggregated = matches!(plan.operation, Operation::Aggregate(..));
+    outcome.rows.with_view(|view| {
+        let rows = outcome.order.iter().enumerate().skip(offset).take(limit);
+        let mut builder = Builder { plan, scratch: Vec::new() };
+        rows.map(|(position, row)| match outcome.numbers.get(position) {
+            Some(number) if aggregated => builder.aggregated(view, *row as usize, number.as_ref()),
+            _ => builder.plain(view, *row as usize),
+        })
+        .collect()
+    })
+}
+
+struct Builder<'a> {
+    plan: &'a Plan,
+    scratch: Vec<u8>,
+}
+
+impl Builder<'_> {
+    fn plain(&mut self, view: &View<'_>, row: usize) -> DataPoint {
+        let (series, _) = view.series_of(row);
+        DataPoint {
+            timestamp: Some(timestamp(view.times[row])),
+            tag_families: self.tag_families(view, row),
+            fields: self.fields(view, row),
+            sid: view.series.sid(series),
+            version: view.versions[row],
+        }
+    }
+
+    /// Aggregated rows have no time, series id or version, and one field.
+    fn aggregated(&mut self, view: &View<'_>, row: usize, number: ValueRef<'_>) -> DataPoint {
+        let name = self.plan.output.fields.first().map_or_else(String::new, |field| field.name.clone());
+        let field = data_point::Field { name, value: Some(FieldValue { value: Some(field_value(number)) }) };
+        DataPoint { tag_families: self.tag_families(view, row), fields: vec![field], ..DataPoint::default() }
+    }
+
+    fn tag_families(&mut self, view: &View<'_>, row: usize) -> Vec<TagFamily> {
+        let output: &Output = &self.plan.output;
+        let (_, group) = view.series_of(row);
+        let mut families = Vec::with_capacity(output.families.len());
+        for family in &output.families {
+            let mut tags = Vec::with_capacity(family.tags.len());
+            for tag in &output.tags[family.tags.clone()] {
+                let value = view.tag_value(tag.sources[group], row, &mut self.scratch);
+                tags.push(Tag {
+                    key: tag.name.clone(),
+                    value: Some(TagValue { value: Some(tag_value(value)) }),
+                });
+            }
+            families.push(TagFamily { name: family.name.clone(), tags });
+        }
+        families
+    }
+
+    fn fields(&self, view: &View<'_>, row: usize) -> Vec<data_point::Field> {
+        let (_, group) = view.series_of(row);
+        let mut fields = Vec::with_capacity(self.plan.output.fields.len());
+        for field in &self.plan.output.fields {
+            let value = match field.sources[group] {
+                FieldSource::Nothing => field_value::Value::Null(0),
+                FieldSource::Column(column) => match view.column_value(column, row) {
+                    ValueRef::Null => null_field(self.plan.shape.columns[column].ty),
+                    value => field_value(value),
+                },
+            };
+            fields.push(data_point::Field {
+                name: field.name.clone(),
+                value: Some(FieldValue { value: Some(value) }),
+            });
+        }
+        fields
+    }
+}
+
+/// The value of a tag. Empty arrays are null.
+pub(crate) fn tag_value(value: ValueRef<'_>) -> tag_value::Value {
+    match value {
+        ValueRef::Str(text) => tag_value::Value::Str(Str { value: text_of(text) }),
+        ValueRef::Int(value) => tag_value::Value::Int(Int { value }),
+        ValueRef::Binary(bytes) => tag_value::Value::BinaryData(bytes.to_vec().into()),
+        ValueRef::Timestamp(nanos) => tag_value::Value::Timestamp(timestamp(nanos)),
+        ValueRef::StrArray(bytes) if !bytes.is_empty() => {
+            tag_value::Value::StrArray(StrArray { value: decode_str_array(bytes).map(text_of).collect() })
+        }
+        ValueRef::IntArray(bytes) if !bytes.is_empty() => {
+            tag_value::Value::IntArray(IntArray { value: decode_int_array(bytes).collect() })
+        }
+        _ => tag_value::Value::Null(0),
+    }
+}
+
+/// The value of a field. A value that was not there when the row was written is null.
+pub(crate) fn field_value(value: ValueRef<'_>) -> field_value::Value {
+    match value {
+        ValueRef::Str(text) => field_value::Value::Str(Str { value: text_of(text) }),
+        ValueRef::Int(value) => field_value::Value::Int(Int { value }),
+        ValueRef::Float(value) => field_value::Value::Float(Float { value }),
+        ValueRef::Binary(bytes) => field_value::Value::BinaryData(bytes.to_vec().into()),
+        _ => field_value::Value::Null(0),
+    }
+}
+
+/// A null field reads as null if it is a number, and as empty text or bytes if it is not.
+fn null_field(ty: ColumnType) -> field_value::Value {
+    match ty {
+        ColumnType::Str => field_value::Value::Str(Str::default()),
+        ColumnType::Binary => field_value::Value::BinaryData(Default::default()),
+        _ => field_value::Value::Null(0),
+    }
+}
+
+/// Text came through the API as UTF-8; damaged bytes are shown as such rather than failing the query.
+fn text_of(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}

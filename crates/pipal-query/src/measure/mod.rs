@@ -1,0 +1,93 @@
+//! Measure queries (measure specification, 3).
+//!
+//! A request is analysed into a plan ([`plan`]); the plan reads segments, tables and series ([`read`]); rows go into
+//! a sink that keeps the first ones, groups or aggregates ([`sink`]); what is left becomes messages ([`answer`]).
+
+mod answer;
+mod buffer;
+mod criteria;
+mod entity;
+mod order;
+mod plan;
+mod read;
+mod sink;
+mod view;
+
+use crate::budget::{Budget, QUERY_BYTES_CEILING};
+use crate::error::QueryResult;
+use crate::schema::MeasureSchema;
+use crate::trace::Tracer;
+use pipal_api::measure::v1::{QueryRequest, QueryResponse};
+use pipal_engine::scan::{CancelToken, Snapshot};
+use pipal_engine::table_key::GroupId;
+use pipal_model::{Result, TimeRange};
+use plan::Plan;
+use sink::{Outcome, Sink};
+use std::sync::Arc;
+
+/// Where queries find rows: the engine, or a stand-in for tests.
+pub trait Snapshots {
+    /// The segments of a group that overlap the range and have not expired.
+    fn snapshot(&self, group: GroupId, time: TimeRange) -> Result<Snapshot>;
+}
+
+/// A group that is queried.
+#[derive(Clone, Debug)]
+pub struct GroupTarget {
+    /// The incarnation.
+    pub id: GroupId,
+    /// The measure there.
+    pub schema: Arc<MeasureSchema>,
+}
+
+/// What a query needs beside its request. The caller has checked what needs the registry: that the measure exists in
+/// every group, revisions, and that the time range is valid.
+#[derive(Clone, Copy)]
+pub struct QueryContext<'a> {
+    /// The engine.
+    pub snapshots: &'a dyn Snapshots,
+    /// The groups of the request in order, each once.
+    pub groups: &'a [GroupTarget],
+    /// The time range, both ends included; begin is raised to the creation of the measure where the protocol asks.
+    pub time: TimeRange,
+    /// Nanoseconds since the epoch, for the trace.
+    pub now: i64,
+    /// Name of this node, for the trace.
+    pub node: &'a str,
+    /// Tells the query to stop.
+    pub cancel: &'a CancelToken,
+    /// Most bytes that the query may hold, usually [`crate::budget::QUERY_BYTES_MAX`].
+    pub memory_limit_bytes: usize,
+}
+
+/// Answers a measure query. Errors: queries that cannot be analysed, the memory limit, cancellation, the engine's.
+pub fn query(context: &QueryContext<'_>, request: &QueryRequest) -> QueryResult<QueryResponse> {
+    let mut tracer = Tracer::new(request.trace, context.now, "measure-grpc");
+    tracer.tag("request", || format!("{request:?}"));
+    tracer.enter(|| format!("data-{}", context.node));
+    let plan = Plan::new(context, request)?;
+    tracer.tag("plan", || format!("{:?} order {:?} top {:?}", plan.operation, plan.order, plan.top));
+    let data_points = if context.time.begin > context.time.end {
+        Vec::new()
+    } else {
+        let outcome = execute(context, &plan, &mut tracer)?;
+        tracer.enter(|| "iterator".into());
+        let points = answer::data_points(&plan, &outcome);
+        tracer.tag("size", || points.len().to_string());
+        tracer.exit();
+        points
+    };
+    tracer.tag("resp_count", || data_points.len().to_string());
+    tracer.exit();
+    tracer.tag("response_data_point_count", || data_points.len().to_string());
+    Ok(QueryResponse { data_points, trace: tracer.finish(), ..QueryResponse::default() })
+}
+
+fn execute(context: &QueryContext<'_>, plan: &Plan, tracer: &mut Tracer) -> QueryResult<Outcome> {
+    let index_mode = context.groups.iter().any(|group| group.schema.index_mode);
+    // An older row of an index-mode series may only be shown when all newer ones were looked at.
+    let mut sink = Sink::new(plan, !index_mode);
+    let budget = Budget::new(context.memory_limit_bytes.min(QUERY_BYTES_CEILING));
+    read::read(context, plan, &mut sink, &budget, tracer)?;
+    Ok(sink.finish())
+}

@@ -1,0 +1,201 @@
+//! Analysis: from a request and the schemas of its groups to a plan (measure specification, 3.3 to 3.11).
+
+mod operation;
+mod projection;
+
+pub(crate) use operation::{Aggregate, Function, Operation, Top};
+pub(crate) use projection::{FieldSource, Output, OutputField};
+
+use super::criteria::{Criteria, condition_tags, selectors};
+use super::order::Order;
+use super::view::TagSource;
+use super::{GroupTarget, QueryContext};
+use crate::error::{QueryError, QueryResult};
+use crate::schema::MeasureSchema;
+use pipal_api::measure::v1::QueryRequest;
+use pipal_api::model::v1::{QueryOrder, Sort};
+use pipal_engine::rows::EntitySelector;
+use pipal_model::ColumnKey;
+
+/// Rows given out when the request does not say.
+const LIMIT_DEFAULT: u64 = 100;
+
+/// The columns that operators work on, the same for all groups: the union of what the groups have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Shape {
+    /// Columns of rows.
+    pub columns: Vec<ColumnKey>,
+    /// Attributes of series.
+    pub attributes: Vec<ColumnKey>,
+}
+
+impl Shape {
+    fn column(&mut self, key: &ColumnKey) -> usize {
+        position_or_push(&mut self.columns, key)
+    }
+
+    fn attribute(&mut self, key: &ColumnKey) -> usize {
+        position_or_push(&mut self.attributes, key)
+    }
+}
+
+fn position_or_push(list: &mut Vec<ColumnKey>, key: &ColumnKey) -> usize {
+    if let Some(at) = list.iter().position(|known| known == key) {
+        return at;
+    }
+    list.push(key.clone());
+    list.len() - 1
+}
+
+/// What to read of one group.
+#[derive(Debug)]
+pub(crate) struct GroupPlan {
+    /// Conditions, if there are any.
+    pub criteria: Option<Criteria>,
+    /// Disjoint sets of series that together hold all accepted ones.
+    pub selectors: Vec<EntitySelector>,
+}
+
+/// An analysed query.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// One per group of the context.
+    pub groups: Vec<GroupPlan>,
+    /// Columns that operators work on.
+    pub shape: Shape,
+    /// Tags and fields of the answer.
+    pub output: Output,
+    /// Order of rows before grouping.
+    pub order: Order,
+    /// Grouping and aggregation.
+    pub operation: Operation,
+    /// The best rows only.
+    pub top: Option<Top>,
+    /// Rows of the result to leave out.
+    pub offset: u64,
+    /// Most rows to give out.
+    pub limit: u64,
+}
+
+impl Plan {
+    /// Analyses a request.
+    pub fn new(context: &QueryContext<'_>, request: &QueryRequest) -> QueryResult<Plan> {
+        let groups = context.groups;
+        if let Some((first, others)) = groups.split_first()
+            && others.iter().any(|group| group.schema.entity != first.schema.entity)
+        {
+            return Err(QueryError::invalid("schemas have different entity lists"));
+        }
+        let mut shape = Shape::default();
+        let projection = projection::Projection::of(request, groups)?;
+        require_projection(request, groups, &projection)?;
+        let order = order_of(request.order_by.as_ref(), groups, &mut shape)?;
+        let output = projection.resolve(groups, &mut shape)?;
+        let operation = Operation::of(request, groups, &output)?;
+        let top = Top::of(request, groups, &output, &operation)?;
+        let groups =
+            groups.iter().map(|group| GroupPlan::new(request, &group.schema)).collect::<QueryResult<_>>()?;
+        Ok(Plan {
+            groups,
+            shape,
+            output,
+            order,
+            operation,
+            top,
+            offset: u64::from(request.offset),
+            limit: if request.limit == 0 { LIMIT_DEFAULT } else { u64::from(request.limit) },
+        })
+    }
+
+    /// The greatest number of rows in order that the answer can use; none when it needs all of them.
+    pub fn rows_needed(&self) -> Option<usize> {
+        match (&self.operation, &self.top) {
+            (Operation::Rows, Some(top)) => Some(top.number),
+            (Operation::Rows, None) => usize::try_from(self.offset + self.limit).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl GroupPlan {
+    fn new(request: &QueryRequest, schema: &MeasureSchema) -> QueryResult<Self> {
+        let criteria =
+            request.criteria.as_ref().map(|criteria| Criteria::compile(criteria, schema)).transpose()?;
+        let selectors = selectors(criteria.as_ref(), schema.entity.len());
+        Ok(GroupPlan { criteria, selectors })
+    }
+}
+
+/// A query must ask for something. A condition on a tag outside the entity counts, since it has to be read.
+fn require_projection(
+    request: &QueryRequest,
+    groups: &[GroupTarget],
+    projection: &projection::Projection<'_>,
+) -> QueryResult<()> {
+    if !projection.is_empty() {
+        return Ok(());
+    }
+    let mut reads_tag = false;
+    if let Some(criteria) = &request.criteria {
+        condition_tags(criteria, &mut |name| {
+            reads_tag |= groups.iter().any(|group| group.schema.entity_position(name).is_none());
+        });
+    }
+    if reads_tag {
+        return Ok(());
+    }
+    Err(QueryError::invalid("invalid query options: tagProjection or fieldProjection is required"))
+}
+
+fn order_of(request: Option<&QueryOrder>, groups: &[GroupTarget], shape: &mut Shape) -> QueryResult<Order> {
+    let descending = request.is_some_and(|order| order.sort == Sort::Desc as i32);
+    let rule = request.map_or("", |order| order.index_rule_name.as_str());
+    if !rule.is_empty() {
+        return order_by_rule(rule, descending, groups, shape);
+    }
+    if groups.iter().all(|group| group.schema.index_mode) {
+        return Ok(Order::Series);
+    }
+    Ok(Order::Time { descending })
+}
+
+/// Rules of one name must lead to the same tag in every group.
+fn order_by_rule(
+    name: &str,
+    descending: bool,
+    groups: &[GroupTarget],
+    shape: &mut Shape,
+) -> QueryResult<Order> {
+    let mut sources = Vec::with_capacity(groups.len());
+    let mut first_tag: Option<&str> = None;
+    for group in groups {
+        let schema = &group.schema;
+        let undefined = || QueryError::invalid(format!("{name}: index is not define for the tag"));
+        let rule = schema.find_rule(name).ok_or_else(undefined)?;
+        if rule.no_sort {
+            return Err(QueryError::invalid(format!("{name}: index does not support sorting")));
+        }
+        let tag = rule.tags.iter().find(|tag| schema.find_tag(tag).is_some()).ok_or_else(undefined)?;
+        if first_tag.is_some_and(|first| *first != **tag) {
+            return Err(QueryError::invalid(format!(
+                "{name}: the index rule is on different tags in the groups"
+            )));
+        }
+        first_tag = Some(tag);
+        let place = schema.find_tag(tag).ok_or_else(undefined)?;
+        sources.push(projection::source_of(schema, place, shape));
+    }
+    Ok(Order::Tag { descending, sources })
+}
+
+/// The numeric field columns of a field of the output, per group.
+pub(crate) fn field_columns(field: &OutputField) -> Vec<Option<usize>> {
+    let column = |source: &FieldSource| match source {
+        FieldSource::Column(column) => Some(*column),
+        FieldSource::Nothing => None,
+    };
+    field.sources.iter().map(column).collect()
+}
+
+/// Where a tag of the output comes from, per group.
+pub(crate) type TagSources = Vec<TagSource>;

@@ -1,0 +1,206 @@
+//! Reading: which segments and tables are visited in which order, and how their rows reach the operators.
+//!
+//! Segments whose times overlap form a *region*; the segments of one group never do. Regions are visited in the
+//! order of the query, so that a limit ends the reading early.
+
+mod filter;
+mod regions;
+mod resolve;
+mod unit;
+
+use super::QueryContext;
+use super::order::Order;
+use super::plan::Plan;
+use super::sink::Sink;
+use super::view::View;
+use crate::budget::Budget;
+use crate::error::{QueryError, QueryResult};
+use crate::trace::Tracer;
+use hashbrown::HashSet;
+use pipal_codec::Column;
+use pipal_engine::rows::ReadStats;
+use pipal_engine::scan::{ScanBatch, ScanRequest};
+use regions::Region;
+use resolve::Resolver;
+use unit::{GroupReader, Unit};
+
+/// Reads everything that the plan needs into the sink.
+pub(crate) fn read(
+    context: &QueryContext<'_>,
+    plan: &Plan,
+    sink: &mut Sink<'_>,
+    budget: &Budget,
+    tracer: &mut Tracer,
+) -> QueryResult<()> {
+    let mut regions = regions::of(context, plan)?;
+    let index_mode = context.groups.iter().any(|group| group.schema.index_mode);
+    if index_mode || plan.order == (Order::Time { descending: true }) {
+        regions.reverse();
+    }
+    let readers: Vec<GroupReader<'_>> = (context.groups.iter().zip(&plan.groups).enumerate())
+        .map(|(i, (group, plan_of_group))| GroupReader::new(i, plan_of_group, &group.schema, &plan.shape))
+        .collect();
+    let mut reading = Reading {
+        context,
+        plan,
+        readers: &readers,
+        budget,
+        seen: vec![HashSet::new(); readers.len()],
+        selection: Vec::new(),
+    };
+    for (visited, region) in regions.iter().enumerate() {
+        if sink.is_satisfied() {
+            tracer.tag("segments_not_needed", || (regions.len() - visited).to_string());
+            break;
+        }
+        reading.region(region, sink, tracer)?;
+    }
+    Ok(())
+}
+
+struct Reading<'a> {
+    context: &'a QueryContext<'a>,
+    plan: &'a Plan,
+    readers: &'a [GroupReader<'a>],
+    budget: &'a Budget,
+    /// Per index-mode group the series that newer segments gave.
+    seen: Vec<HashSet<u64>>,
+    selection: Vec<u32>,
+}
+
+impl Reading<'_> {
+    fn region(&mut self, region: &Region, sink: &mut Sink<'_>, tracer: &mut Tracer) -> QueryResult<()> {
+        tracer.enter(|| format!("segment {}", region.start));
+        let readers = self.readers;
+        let units = self.open(readers, region, tracer)?;
+        let spread = resolve::spread_series(&units);
+        let mut resolver = Resolver::new(&self.plan.shape);
+        let held: usize = units.iter().map(Unit::heap_bytes).sum();
+        for unit in &units {
+            tracer.enter(|| format!("scan-blocks shard {}", unit.table.shard()));
+            let stats = self.scan(unit, &spread, sink, &mut resolver, held)?;
+            trace_scan(tracer, unit, stats);
+            tracer.exit();
+        }
+        if !resolver.is_empty() {
+            self.budget.check(held + 2 * resolver.heap_bytes() + sink.heap_bytes())?;
+            let one_per_series = units.iter().all(|unit| unit.reader.schema.index_mode);
+            let rows = resolver.resolve(&self.plan.shape, one_per_series);
+            self.selection.clear();
+            self.selection.extend(0..rows.len() as u32);
+            let selection = std::mem::take(&mut self.selection);
+            rows.with_view(|view| self.give(view, selection, sink));
+        }
+        sink.end_region();
+        tracer.exit();
+        Ok(())
+    }
+
+    fn open<'t>(
+        &self,
+        readers: &'t [GroupReader<'t>],
+        region: &'t Region,
+        tracer: &mut Tracer,
+    ) -> QueryResult<Vec<Unit<'t>>> {
+        tracer.enter(|| "seriesIndex.search".into());
+        let mut units = Vec::new();
+        let mut held = 0;
+        for (group, segment) in &region.segments {
+            for table in &segment.tables {
+                for selector in &readers[*group].plan.selectors {
+                    self.context.cancel.check()?;
+                    let unit = readers[*group].open(table, selector, &self.plan.shape)?;
+                    held += unit.as_ref().map_or(0, Unit::heap_bytes);
+                    self.budget.check(held)?;
+                    units.extend(unit);
+                }
+            }
+        }
+        tracer
+            .tag("tables", || region.segments.iter().map(|(_, s)| s.tables.len()).sum::<usize>().to_string());
+        tracer.tag("series_considered", || units.iter().map(|u| u.series.len()).sum::<usize>().to_string());
+        tracer.tag("series_chosen", || units.iter().map(|u| u.chosen.len()).sum::<usize>().to_string());
+        tracer.exit();
+        Ok(units)
+    }
+
+    fn scan(
+        &mut self,
+        unit: &Unit<'_>,
+        spread: &HashSet<u64>,
+        sink: &mut Sink<'_>,
+        resolver: &mut Resolver,
+        held: usize,
+    ) -> QueryResult<ReadStats> {
+        let time = sink.narrow(self.context.time);
+        let request = ScanRequest { key: &unit.reader.key, time, columns: &unit.columns, collapse: false };
+        let mut scan = unit.table.scan(request, &unit.series, &unit.chosen, self.context.cancel)?;
+        let mut batch = ScanBatch::new(&unit.columns);
+        while scan.next_batch(&mut batch)? {
+            self.select(unit, &batch);
+            let columns: Vec<Option<&Column>> =
+                unit.shape_columns.iter().map(|at| at.and_then(|at| batch.rows.columns.get(at))).collect();
+            let view = View {
+                series: unit,
+                row_series: &batch.series,
+                times: &batch.rows.times,
+                versions: &batch.rows.versions,
+                columns: &columns,
+            };
+            let mut rows = std::mem::take(&mut self.selection);
+            if !spread.is_empty() {
+                let is_spread = |row: &u32| spread.contains(&unit.sids[batch.series[*row as usize] as usize]);
+                let (apart, direct): (Vec<u32>, Vec<u32>) = rows.iter().partition(|row| is_spread(row));
+                resolver.extend(&view, &apart);
+                rows = direct;
+            }
+            self.give(&view, rows, sink);
+            let batch_bytes = batch.rows.heap_bytes() + batch.series.capacity() * 4;
+            self.budget.check(held + batch_bytes + resolver.heap_bytes() + sink.heap_bytes())?;
+        }
+        Ok(scan.stats())
+    }
+
+    /// Selects the rows of a batch that are alive and accepted.
+    fn select(&mut self, unit: &Unit<'_>, batch: &ScanBatch) {
+        self.selection.clear();
+        self.selection
+            .extend((0..batch.rows.len() as u32).filter(|row| !batch.rows.is_deleted(*row as usize)));
+        if let (Some(filter), Some(criteria)) = (&unit.filter, &unit.reader.plan.criteria) {
+            let columns: Vec<Option<&Column>> =
+                unit.leaf_columns.iter().map(|at| at.and_then(|at| batch.rows.columns.get(at))).collect();
+            filter.retain(criteria, &batch.series, &columns, &mut self.selection);
+        }
+    }
+
+    /// Gives rows to the sink. In index mode a series that a newer segment gave is not given again.
+    fn give(&mut self, view: &View<'_>, mut rows: Vec<u32>, sink: &mut Sink<'_>) {
+        rows.retain(|row| {
+            let (series, group) = view.series_of(*row as usize);
+            !self.readers[group].schema.index_mode || self.seen[group].insert(view.series.sid(series))
+        });
+        sink.take(view, &rows);
+        self.selection = rows;
+    }
+}
+
+/// The error of criteria that name no series, once there is data that they could be about.
+fn refuse_unservable(plan: &super::plan::GroupPlan) -> QueryResult<()> {
+    if plan.criteria.as_ref().is_some_and(|criteria| criteria.unservable) {
+        return Err(QueryError::invalid("invalid query options: series is required"));
+    }
+    Ok(())
+}
+
+fn trace_scan(tracer: &mut Tracer, unit: &Unit<'_>, stats: ReadStats) {
+    tracer.tag("sources", || unit.table.source_count().to_string());
+    tracer.tag("parts", || unit.table.part_count().to_string());
+    tracer.tag("series", || unit.chosen.len().to_string());
+    tracer.tag("columns", || unit.columns.len().to_string());
+    tracer.tag("row_groups_considered", || stats.row_groups_considered.to_string());
+    tracer.tag("row_groups_pruned", || stats.row_groups_pruned.to_string());
+    tracer.tag("row_groups_read", || stats.row_groups_read.to_string());
+    tracer.tag("cache_hits", || stats.cache_hits.to_string());
+    tracer.tag("file_bytes", || stats.file_bytes.to_string());
+    tracer.tag("rows", || stats.rows.to_string());
+}

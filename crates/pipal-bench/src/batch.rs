@@ -132,6 +132,11 @@ impl BatchBuilder {
         self.ends.push(self.buffer.len());
     }
 
+    /// Number of messages so far.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// The finished batch.
     pub fn finish(self) -> Batch {
         Batch { buffer: self.buffer.into(), ends: self.ends, first_id: self.first_id }
@@ -158,4 +163,75 @@ pub fn encode_points(
         builder.push(header, time_ms, shape.encoded_tags(entity), |out| put_fields(out, values));
     }
     builder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::tests::small_shape;
+    use pipal_api::measure::v1::WriteRequest;
+    use pipal_api::model::v1::{FieldValue, TagValue, field_value, tag_value};
+    use prost::Message;
+
+    fn texts(tags: &[TagValue]) -> Vec<Option<&str>> {
+        let text = |tag: &'_ TagValue| match tag.value.as_ref() {
+            Some(tag_value::Value::Str(text)) => Some(text.value.as_str().to_owned().leak() as &str),
+            Some(tag_value::Value::Null(_)) => None,
+            other => panic!("{other:?} is neither text nor null"),
+        };
+        tags.iter().map(text).collect()
+    }
+
+    fn int(field: &FieldValue) -> i64 {
+        match field.value.as_ref() {
+            Some(field_value::Value::Int(number)) => number.value,
+            other => panic!("{other:?} is no whole number"),
+        }
+    }
+
+    #[test]
+    fn hand_written_messages_decode_as_the_contract_says() {
+        let shape = small_shape(3, 4);
+        let headers: Vec<MeasureHeader> =
+            (0..3).map(|measure| MeasureHeader::of_shape(&shape, measure)).collect();
+        let batch = encode_points(&shape, &headers, 2..9, 5, 1, 1_000);
+        assert_eq!(batch.len(), 7);
+        let messages: Vec<WriteRequest> =
+            batch.into_messages().map(|bytes| WriteRequest::decode(bytes).unwrap()).collect();
+        for (i, message) in messages.iter().enumerate() {
+            let (measure, entity) = shape.point(2 + i as u64);
+            assert_eq!(message.message_id, 1_000 + i as u64);
+            let point = message.data_point.as_ref().unwrap();
+            let time = point.timestamp.as_ref().unwrap();
+            assert_eq!((time.seconds * 1000, time.nanos), (shape.time_ms(5), 0));
+            assert_eq!(point.version, 0, "the client leaves the version to the message id");
+            let searchable = texts(&point.tag_families[0].tags);
+            let service = crate::shape::service_id(entity);
+            let layer = crate::shape::layer_of_entity(entity);
+            assert_eq!(searchable, [Some(layer), None, None, None, None, None, Some(&service)]);
+            assert_eq!(texts(&point.tag_families[1].tags), [Some(shape.entity_id(entity))]);
+            let values = shape.values(measure, entity, 5, 1);
+            let fields: Vec<i64> = point.fields.iter().map(int).collect();
+            assert_eq!(fields, [values.count, values.summation, values.value]);
+        }
+        // Points 2, 4 and 8 start a measure: only they carry metadata and spec.
+        let starts: Vec<usize> = (0..7).filter(|&i| messages[i].metadata.is_some()).collect();
+        assert_eq!(starts, [0, 2, 6]);
+        let first = &messages[2];
+        assert_eq!(first.metadata.as_ref().unwrap().name, shape.measure_name(1));
+        let spec = first.data_point_spec.as_ref().unwrap();
+        assert_eq!(spec.field_names, ["count", "summation", "value"]);
+        assert_eq!(spec.tag_family_spec[0].tag_names.last().unwrap(), "service_id");
+        assert_eq!(spec.tag_family_spec[1].tag_names, ["entity_id"]);
+        assert!(messages.iter().all(|m| m.metadata.is_some() == m.data_point_spec.is_some()));
+    }
+
+    #[test]
+    fn milliseconds_become_nanoseconds() {
+        let mut builder = BatchBuilder::new(7, 1);
+        builder.push(None, 12_345, &[], |_| {});
+        let message = builder.finish().into_messages().next().unwrap();
+        let time = WriteRequest::decode(message).unwrap().data_point.unwrap().timestamp.unwrap();
+        assert_eq!((time.seconds, time.nanos), (12, 345_000_000));
+    }
 }

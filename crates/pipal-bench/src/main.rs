@@ -6,6 +6,8 @@ mod codec;
 mod connection;
 mod crash;
 mod distribution;
+#[cfg(test)]
+mod end_to_end;
 mod latency;
 mod ledger;
 mod load_m;
@@ -14,11 +16,13 @@ mod meter;
 mod plan;
 mod process_meter;
 mod protobuf;
+mod query;
 mod random;
 mod read;
 mod report;
 mod schema;
 mod shape;
+mod skywalking;
 mod verify;
 mod write_stream;
 mod writer;
@@ -41,6 +45,10 @@ struct Cli {
 enum Command {
     /// Write load M: many measures and entities, every minute twice
     LoadM(load_m::LoadMOptions),
+    /// Write the metrics of a SkyWalking installation in its rhythm, after creating its schemas
+    Skywalking(skywalking::SkyWalkingOptions),
+    /// Measure and check queries on what load-m or skywalking wrote
+    Query(query::QueryOptions),
     /// Write until the server is killed, and remember what was acknowledged
     CrashWriter(crash::CrashWriterOptions),
     /// Check that everything a crash writer got acknowledged is there, exactly once
@@ -51,6 +59,8 @@ enum Command {
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::LoadM(options) => load_m::run(options).await,
+        Command::Skywalking(options) => skywalking::run(options).await,
+        Command::Query(options) => query::run(options).await,
         Command::CrashWriter(options) => crash::run_writer(options).await,
         Command::CrashVerify(options) => crash::run_verify(options).await,
     };

@@ -97,11 +97,12 @@ impl Shape {
         u32::try_from(distance / self.options.step_ms).ok()
     }
 
-    /// The fields of the write number `pass` of a point. Every pass has other values in all three fields, and count
+    /// The fields of the write number `pass` of a point. They depend on the time, not on the number of its bucket, so that
+    /// loads that start at different times agree. Every pass has other values in all three fields, and count
     /// and sum grow, as they do while a bucket is open.
     pub fn values(&self, measure: u32, entity: u32, bucket: u32, pass: u32) -> PointValues {
         let series = mix(self.options.seed, u64::from(measure) << 32 | u64::from(entity));
-        let hash = mix(series, u64::from(bucket));
+        let hash = mix(series, self.time_ms(bucket) as u64);
         let value = i64::from(self.values.of_hash(hash)) + i64::from(pass);
         let count = i64::from(self.counts.of_hash(hash >> 32)) * (i64::from(pass) + 1);
         PointValues { value, count, summation: value * count }
@@ -122,7 +123,7 @@ pub fn service_id(entity: u32) -> String {
 
 /// The layer of the workload model: GENERAL 70 %, MESH 15 %, K8S_SERVICE 10 %, others 5 %.
 pub fn layer(service: u64) -> &'static str {
-    match mix(service, 0x6c61_7965_72) % 100 {
+    match mix(service, 0x006c_6179_6572) % 100 {
         0..70 => "GENERAL",
         70..85 => "MESH",
         85..95 => "K8S_SERVICE",

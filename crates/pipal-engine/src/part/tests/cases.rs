@@ -98,7 +98,7 @@ fn pr_3_data_set_a_comes_back_with_its_totals() {
 #[test]
 fn pi_1_to_7_series_are_found_alone_together_and_not_at_all() {
     let resource = single_resource(&[(b"1", &[1, 2]), (b"2", &[8, 10]), (b"3", &[100, 220])]);
-    let part = part_of(&[resource.clone()], 10, Effort::Fast);
+    let part = part_of(std::slice::from_ref(&resource), 10, Effort::Fast);
     let time = TimeRange { begin: 1, end: 220 };
     let cases: [&[&[u8]]; 7] =
         [&[b"1", b"2", b"3"], &[], &[b"1"], &[b"1", b"3"], &[b"4"], &[b"4", b"5", b"6"], &[b"1", b"4"]];
@@ -115,7 +115,7 @@ fn pi_1_to_7_series_are_found_alone_together_and_not_at_all() {
 fn se_141_a_series_that_spans_many_row_groups_is_returned_completely() {
     let times: Vec<i64> = (0..5 * CHUNK_ROWS_MAX as i64).map(|i| i * i % 7 + i * 10).collect();
     let resource = single_resource(&[(b"a", &[1]), (b"b", &times), (b"c", &[5])]);
-    let part = part_of(&[resource.clone()], 8192, Effort::Fast);
+    let part = part_of(std::slice::from_ref(&resource), 8192, Effort::Fast);
     assert!(part.summary().row_groups >= 4);
     for (begin, end) in [(i64::MIN, i64::MAX), (0, 0), (1000, 300_000), (81_900, 81_940), (409_000, i64::MAX)]
     {
@@ -130,7 +130,7 @@ fn se_143_every_row_in_range_is_given_for_any_position_and_width() {
     for rows in 1..=10i64 {
         let times: Vec<i64> = (1..=rows).collect();
         let resource = single_resource(&[(b"s", &times)]);
-        let part = part_of(&[resource.clone()], 100, Effort::Fast);
+        let part = part_of(std::slice::from_ref(&resource), 100, Effort::Fast);
         for begin in 0..=rows + 1 {
             for end in begin..=rows + 1 {
                 let time = TimeRange { begin, end };
@@ -147,7 +147,7 @@ fn times_and_versions_of_any_size_come_back() {
     for (row, version) in resource.rows.iter_mut().zip(extremes.iter().rev()) {
         row.version = *version;
     }
-    let part = part_of(&[resource.clone()], 100, Effort::Thorough);
+    let part = part_of(std::slice::from_ref(&resource), 100, Effort::Thorough);
     part.verify().unwrap();
     check_read(&part, &resource, &EntitySelector::All, TimeRange::ALL, &resource.head.columns).unwrap();
 }
@@ -160,7 +160,7 @@ fn large_values_are_cut_into_small_chunks() {
     let rows =
         (0..300).map(|i| row(b"s", i, vec![Value::Binary(bytes(if i == 7 { 3 << 20 } else { 8 << 10 }))]));
     let resource = Resource { head: head("m", columns), rows: rows.collect() };
-    let part = part_of(&[resource.clone()], 8192, Effort::Fast);
+    let part = part_of(std::slice::from_ref(&resource), 8192, Effort::Fast);
     part.verify().unwrap();
     assert!(part.summary().row_groups >= 6);
     check_read(&part, &resource, &EntitySelector::All, TimeRange::ALL, &resource.head.columns).unwrap();
@@ -212,7 +212,8 @@ fn batches_of_the_wrong_shape_are_refused() {
     let good = single_resource(&[(b"b", &[5, 6])]);
     let batch = batch_of(&good.head, &good.rows);
     let document = ResourceHead { policy: RowPolicy::Document, ..good.head.clone() };
-    let shapes: Vec<(&str, &ResourceHead, Vec<(&[u8], u32)>, RowBatch)> = vec![
+    type Shape<'a> = (&'a str, &'a ResourceHead, Vec<(&'a [u8], u32)>, RowBatch);
+    let shapes: Vec<Shape<'_>> = vec![
         ("no rows", &good.head, vec![], RowBatch::new(&good.head.columns)),
         ("rows do not add up", &good.head, vec![(b"b", 1)], batch.clone()),
         ("a series without rows", &good.head, vec![(b"a", 0), (b"b", 2)], batch.clone()),

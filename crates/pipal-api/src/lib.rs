@@ -6,6 +6,7 @@
 pub mod json;
 pub mod routes;
 pub mod validate;
+pub mod write;
 
 /// Declares the module of one package and includes the code that the build generated for it.
 macro_rules! package {

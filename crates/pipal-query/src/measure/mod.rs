@@ -18,8 +18,7 @@ use crate::error::QueryResult;
 use crate::schema::MeasureSchema;
 use crate::trace::Tracer;
 use pipal_api::measure::v1::{QueryRequest, QueryResponse};
-use pipal_engine::scan::{CancelToken, Snapshot};
-use pipal_engine::table_key::GroupId;
+use pipal_engine::{CancelToken, Engine, GroupId, Snapshot};
 use pipal_model::{Result, TimeRange};
 use plan::Plan;
 use sink::{Outcome, Sink};
@@ -29,6 +28,12 @@ use std::sync::Arc;
 pub trait Snapshots {
     /// The segments of a group that overlap the range and have not expired.
     fn snapshot(&self, group: GroupId, time: TimeRange) -> Result<Snapshot>;
+}
+
+impl Snapshots for Engine {
+    fn snapshot(&self, group: GroupId, time: TimeRange) -> Result<Snapshot> {
+        Engine::snapshot(self, group, time)
+    }
 }
 
 /// A group that is queried.

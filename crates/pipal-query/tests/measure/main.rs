@@ -1,0 +1,4 @@
+//! Measure queries end to end over an engine in memory.
+
+mod fixture;
+mod worked;

@@ -18,20 +18,43 @@ pub(crate) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<
     if width == 0 {
         return;
     }
-    let mask = u64::MAX >> (64 - width);
-    let mut buffer = 0u128;
-    let mut filled = 0;
-    for value in values {
-        buffer |= u128::from(value & mask) << filled;
-        filled += width;
-        if filled >= 64 {
-            out.extend_from_slice(&(buffer as u64).to_le_bytes());
-            buffer >>= 64;
-            filled -= 64;
+    let mut writer = Writer::default();
+    values.for_each(|value| writer.push(value, width));
+    writer.finish(out);
+}
+
+/// Writes numbers of changing width as one bit stream.
+#[derive(Default)]
+pub(crate) struct Writer {
+    words: Vec<u8>,
+    buffer: u128,
+    filled: u32,
+}
+
+impl Writer {
+    /// Appends the lowest `width` bits of `value`.
+    pub(crate) fn push(&mut self, value: u64, width: u32) {
+        let mask = u64::MAX.checked_shr(64 - width).unwrap_or(0);
+        self.buffer |= u128::from(value & mask) << self.filled;
+        self.filled += width;
+        if self.filled >= 64 {
+            self.words.extend_from_slice(&(self.buffer as u64).to_le_bytes());
+            self.buffer >>= 64;
+            self.filled -= 64;
         }
     }
-    let tail = (buffer as u64).to_le_bytes();
-    out.extend_from_slice(tail.get(..filled.div_ceil(8) as usize).unwrap_or(&tail));
+
+    /// Bits written so far.
+    pub(crate) fn bit_len(&self) -> u64 {
+        self.words.len() as u64 * 8 + u64::from(self.filled)
+    }
+
+    /// Appends the stream to `out`, the last byte filled up with zero bits.
+    pub(crate) fn finish(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.words);
+        let tail = (self.buffer as u64).to_le_bytes();
+        out.extend_from_slice(tail.get(..self.filled.div_ceil(8) as usize).unwrap_or(&tail));
+    }
 }
 
 /// Eight bytes at `offset`, zeros beyond the end.
@@ -45,10 +68,19 @@ fn window(bytes: &[u8], offset: usize) -> u64 {
 
 /// The number at `index`; zero bits beyond the end of `bytes`.
 pub(crate) fn get(bytes: &[u8], width: u32, index: usize) -> u64 {
+    read(bytes, index * width as usize, width)
+}
+
+/// At least [`MAX_WINDOW_WIDTH`] bits from position `bit` on; zero bits beyond the end.
+pub(crate) fn window_at(bytes: &[u8], bit: usize) -> u64 {
+    window(bytes, bit / 8) >> (bit % 8)
+}
+
+/// The `width` bits at position `bit`; zero bits beyond the end.
+pub(crate) fn read(bytes: &[u8], bit: usize, width: u32) -> u64 {
     if width == 0 {
         return 0;
     }
-    let bit = index * width as usize;
     let shift = (bit % 8) as u32;
     let low = window(bytes, bit / 8) >> shift;
     let high = if shift + width > 64 { window(bytes, bit / 8 + 8) << (64 - shift) } else { 0 };
@@ -78,7 +110,7 @@ pub(crate) fn unpack_with<T>(bytes: &[u8], width: u32, start: usize, out: &mut [
 }
 
 /// Widest number that one unaligned window of 64 bits always holds.
-const MAX_WINDOW_WIDTH: u32 = 57;
+pub(crate) const MAX_WINDOW_WIDTH: u32 = 57;
 
 /// How many numbers from `start` on have their window of eight bytes inside `length` bytes.
 fn windowed_count(length: usize, width: u32, start: usize) -> usize {

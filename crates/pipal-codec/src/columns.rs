@@ -164,6 +164,14 @@ fn append_bytes(
     Ok(())
 }
 
+/// How a column is stored, for tools that explain files.
+///
+/// # Errors
+/// An empty slice or an unknown encoding.
+pub fn column_encoding(bytes: &[u8]) -> Result<Encoding, DecodeError> {
+    read_header(&mut Reader::new(bytes)).map(|(encoding, _)| encoding)
+}
+
 /// The range of the values of a column. No value lies outside of it; it may be wider than need be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueBounds {
@@ -205,7 +213,7 @@ pub fn column_bounds(ty: ColumnType, bytes: &[u8], rows: usize) -> Result<Column
             .map_or(ValueBounds::Unknown, |bounds| ValueBounds::F64(bounds.start, bounds.end)),
         ColumnType::Str | ColumnType::Binary | ColumnType::StrArray | ColumnType::IntArray => {
             texts::bounds_of_body(encoding, body, value_count)?
-                .map_or(ValueBounds::Unknown, |(least, greatest)| ValueBounds::Bytes(least, greatest))
+                .map_or(ValueBounds::Unknown, |bounds| ValueBounds::Bytes(bounds.start, bounds.end))
         }
     };
     Ok(ColumnBounds { value_count, values })

@@ -41,6 +41,8 @@ pub enum Encoding {
     Paged = 9,
     /// Integers relative to a base per key, where the reader knows the key of each.
     Keyed = 10,
+    /// Integers as an entropy-coded bit width and the bits below the leading one.
+    Classes = 11,
     /// Floats that are decimal numbers, as integers with one decimal exponent.
     Decimal = 16,
     /// Floats cut into their predictable upper bits and their noisy lower bits.
@@ -64,6 +66,7 @@ impl Encoding {
             8 => Encoding::Periodic,
             9 => Encoding::Paged,
             10 => Encoding::Keyed,
+            11 => Encoding::Classes,
             16 => Encoding::Decimal,
             17 => Encoding::Split,
             24 => Encoding::Slices,

@@ -20,7 +20,9 @@ mod texts;
 mod validity;
 
 pub use column::{Column, ColumnData, Presence, Validity};
-pub use columns::{ColumnBounds, MAX_COLUMN_ROWS, ValueBounds, column_bounds, decode_column, encode_column};
+pub use columns::{
+    ColumnBounds, MAX_COLUMN_ROWS, ValueBounds, column_bounds, column_encoding, decode_column, encode_column,
+};
 pub use encoding::{Effort, Encoding};
 pub use error::DecodeError;
 pub use ints::{decode_i64s, decode_i64s_keyed, encode_i64s, encode_i64s_keyed, i64_at};

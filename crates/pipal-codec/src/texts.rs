@@ -216,15 +216,15 @@ pub(crate) fn bounds_of_body(
     encoding: Encoding,
     mut reader: Reader<'_>,
     count: usize,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, DecodeError> {
+) -> Result<Option<Range<Vec<u8>>>, DecodeError> {
     match encoding {
-        Encoding::Constant => Ok(Some((reader.rest().to_vec(), reader.rest().to_vec()))),
+        Encoding::Constant => Ok(Some(reader.rest().to_vec()..reader.rest().to_vec())),
         Encoding::Dictionary => {
             let distinct = reader.count(count, "more distinct values than values")?;
             let entries = reader.sized_section()?;
             let Some(last) = distinct.checked_sub(1) else { return Err(reader.error("empty dictionary")) };
             let end = |i: usize| Slices::read(entries, distinct, i..i + 1).map(|s| s.contents.into_owned());
-            Ok(Some((end(0)?, end(last)?)))
+            Ok(Some(end(0)?..end(last)?))
         }
         _ => Ok(None),
     }

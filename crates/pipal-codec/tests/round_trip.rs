@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use pipal_codec::{Effort, decode_i64s, decode_i64s_keyed, encode_i64s, encode_i64s_keyed, i64_at};
+use pipal_codec::{
+    Effort, Encoding, column_encoding, decode_i64s, decode_i64s_keyed, encode_i64s, encode_i64s_keyed, i64_at,
+};
 use proptest::prelude::*;
 
 proptest! {
@@ -101,4 +103,42 @@ fn large_columns_of_many_frames_and_zstd_frames() {
     let texts: Vec<String> =
         (0..8192).map(|i| format!("GET /orders/{}/items?page={}", i * 7919 % 10_007, i)).collect();
     assert_both_efforts(&texts_column(&texts), &[(100, 230), (8000, 8192), (4000, 4001)]);
+}
+
+#[test]
+fn each_encoding_of_floats_and_texts_is_chosen_for_what_it_is_made_for() {
+    let noise = |i: u64| {
+        let x = (i ^ i >> 30).wrapping_add(1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ x >> 31
+    };
+    let chosen = |column| column_encoding(&encode(&column, Effort::Fast)).unwrap();
+    let floats = |f: &dyn Fn(u64) -> f64| floats_column(&(0..500).map(f).collect::<Vec<_>>());
+    assert_eq!(chosen(floats(&|i| (noise(i) >> 54) as f64 / 100.0)), Encoding::Decimal);
+    assert_eq!(chosen(floats(&|i| (noise(i) >> 11) as f64 / (1u64 << 53) as f64)), Encoding::Split);
+    assert_eq!(chosen(floats(&|i| f64::from_bits(noise(i)))), Encoding::Raw);
+    assert_eq!(chosen(floats(&|_| f64::NAN)), Encoding::Constant);
+    assert_eq!(chosen(floats(&|i| (noise(i / 50) as f64).sqrt().recip())), Encoding::Runs);
+    assert_eq!(chosen(texts_column(&["a"; 9])), Encoding::Constant);
+    assert_eq!(
+        chosen(texts_column(&(0..500).map(|i| format!("{}", i % 7)).collect::<Vec<_>>())),
+        Encoding::Dictionary
+    );
+    assert_eq!(chosen(texts_column(&(0..500).map(|i| format!("{i}")).collect::<Vec<_>>())), Encoding::Slices);
+}
+
+/// Alternating presence is the worst case of runs, long stretches are the worst case of bitmaps.
+#[test]
+fn validity_of_extreme_patterns() {
+    let values: Vec<i64> = (0..2048).collect();
+    for pattern in [&[0u8, 1][..], &[0, 2], &[0, 1, 2], &[1, 2], &[0, 0, 1], &[0; 1]] {
+        assert_both_efforts(
+            &with_gaps(&ints_column(&values), pattern),
+            &[(0, 1), (3, 77), (2047, 2048), (64, 128)],
+        );
+    }
+    let halves: Vec<u8> = (0..2048).map(|row| if row < 1024 { 0 } else { 2 }).collect();
+    let column = with_gaps(&ints_column(&values), &halves);
+    assert_both_efforts(&column, &[(1000, 1030)]);
+    assert!(encode(&column, Effort::Fast).len() < 16);
 }

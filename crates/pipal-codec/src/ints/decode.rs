@@ -1,5 +1,6 @@
 //! Reads integer streams.
 
+use super::classes;
 use super::framed::{decode_delta, decode_packed, delta_bounds, packed_bounds};
 use super::repeats::{
     decode_dictionary, decode_periodic, decode_runs, dictionary_bounds, periodic_parts, run_heads,
@@ -62,6 +63,7 @@ fn decode_at_depth(
         }
         Encoding::Packed => decode_packed(reader, count, start, out)?,
         Encoding::Delta => decode_delta(reader, count, start, out)?,
+        Encoding::Classes => classes::decode(reader, count, start, out)?,
         Encoding::Raw => decode_raw(reader, start, out)?,
         Encoding::Dictionary => decode_dictionary(reader, count, start, out, depth)?,
         Encoding::Runs => decode_runs(reader, count, start, out, depth)?,
@@ -149,6 +151,7 @@ fn bounds_at_depth(
         Encoding::Ramp => ramp_bounds(reader.signed()?, reader.signed()?, count),
         Encoding::Packed => Some(packed_bounds(reader, count)?),
         Encoding::Delta => Some(delta_bounds(reader)?),
+        Encoding::Classes => Some(classes::bounds(reader)?),
         Encoding::Dictionary => Some(dictionary_bounds(reader, count, depth)?),
         Encoding::Runs => {
             let (runs, heads) = run_heads(reader, count)?;

@@ -58,6 +58,9 @@ fn encode_regular(values: &[i64], out: &mut Vec<u8>) -> Option<Encoding> {
     Some(Encoding::Ramp)
 }
 
+/// With fewer values the code table of `Classes` outweighs its gain.
+const MIN_CLASSES_VALUES: usize = 128;
+
 /// The smallest body found so far.
 struct Trial {
     encoding: Encoding,
@@ -90,6 +93,14 @@ impl Trial {
         self.scratch.clear();
         let encoding = offsets.write(&frames, &mut self.scratch);
         self.keep_smaller(encoding);
+        if effort == Effort::Thorough && values.len() >= MIN_CLASSES_VALUES {
+            self.scratch.clear();
+            offsets.write_classes(&mut self.scratch);
+            // Decoding takes some four times as long as unpacking, which a small gain does not pay for.
+            if self.scratch.len() + self.bytes.len() / 20 < self.bytes.len() {
+                self.keep_smaller(Encoding::Classes);
+            }
+        }
     }
 
     fn try_repeats(&mut self, values: &[i64], effort: Effort) {

@@ -13,6 +13,7 @@
 
 use pipal_model::value::{unzigzag, write_varint, zigzag};
 
+use super::classes;
 use crate::bits::width_of;
 use crate::block::{self, Block, Plan};
 use crate::encoding::{Effort, Encoding};
@@ -36,7 +37,7 @@ impl Offsets {
         let mut divisor = 0;
         for &value in values {
             let offset = value.wrapping_sub(base) as u64;
-            if divisor == 0 || offset % divisor != 0 {
+            if divisor == 0 || !offset.is_multiple_of(divisor) {
                 divisor = greatest_common_divisor(divisor, offset);
             }
             if divisor == 1 {
@@ -47,6 +48,11 @@ impl Offsets {
         let offsets = values.iter().map(|v| v.wrapping_sub(base) as u64);
         let values = if divisor == 1 { offsets.collect() } else { offsets.map(|q| q / divisor).collect() };
         Offsets { base, divisor, values }
+    }
+
+    /// Appends the `Classes` body of the offsets.
+    pub(super) fn write_classes(&self, out: &mut Vec<u8>) {
+        classes::write(self.base, self.divisor, &self.values, out);
     }
 
     /// The cheapest way to write the offsets in frames, as `Packed` or as `Delta`.

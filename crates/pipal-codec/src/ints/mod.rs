@@ -3,11 +3,15 @@
 //! A stream is a header byte (see [`crate::encoding`]) and a body. The number of values is not stored: whoever
 //! stores the stream knows it.
 
+mod classes;
 mod decode;
 mod encode;
 mod framed;
+mod huffman;
 mod keyed;
 mod repeats;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 

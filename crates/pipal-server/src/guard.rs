@@ -171,10 +171,6 @@ mod tests {
         }
     }
 
-    fn quiet_panics() {
-        std::panic::set_hook(Box::new(|_| {}));
-    }
-
     fn call<F>(future: F, metrics: &Arc<ServerMetrics>) -> GuardedCall<F> {
         GuardedCall { inner: Box::pin(future), metrics: metrics.clone() }
     }
@@ -183,7 +179,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_handler_is_internal_and_counted() {
-        quiet_panics();
         let metrics = Arc::new(ServerMetrics::default());
         let handler = async { if true { panic!("boom") } else { Outcome::Ok(http::Response::default()) } };
         let response = call(handler, &metrics).await.unwrap();
@@ -194,7 +189,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_reply_stream_ends_it_with_a_status() {
-        quiet_panics();
         let metrics = Arc::new(ServerMetrics::default());
         let handler = async { Outcome::Ok(http::Response::new(Body::new(Bomb))) };
         let mut body = call(handler, &metrics).await.unwrap().into_body();

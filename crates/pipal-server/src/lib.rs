@@ -4,6 +4,7 @@
 mod guard;
 pub mod metrics;
 pub mod registry;
+pub mod serve;
 pub mod services;
 pub mod status;
 mod time_text;

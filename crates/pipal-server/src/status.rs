@@ -59,6 +59,16 @@ impl From<Error> for SchemaError {
     }
 }
 
+/// For callers that are no clients, such as the start of the process.
+impl From<SchemaError> for Error {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::Storage(error) => error,
+            other => Error::internal("open schema registry", format!("{other:?}")),
+        }
+    }
+}
+
 impl From<SchemaError> for Status {
     fn from(error: SchemaError) -> Self {
         match error {

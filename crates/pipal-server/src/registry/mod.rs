@@ -21,6 +21,8 @@ mod rules;
 mod space;
 mod storage;
 mod store;
+#[cfg(test)]
+mod tests;
 mod update_rules;
 
 pub use compiled::{CompiledMeasure, bound_rules};

@@ -1,7 +1,10 @@
 //! Where schema documents live: a trait, so that the registry is tested without an engine.
 
 use super::kind::Kind;
-use pipal_model::Result;
+use parking_lot::Mutex;
+use pipal_model::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a document is about. Groups and deletion tasks have an empty `group` and an empty `name` respectively.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,17 +43,47 @@ pub trait SchemaStore: Send + Sync {
     fn put(&self, documents: Vec<Document>, done: Completion);
 }
 
-/// A store without a disk, for tests: keeps documents over "restarts" of a registry, and fails on demand.
+/// A store without a disk, for tests: keeps documents over "restarts" of a registry, fails or waits on demand.
 #[derive(Default)]
 pub struct MemoryStore {
-    documents: parking_lot::Mutex<std::collections::HashMap<DocumentKey, Document>>,
-    failing: std::sync::atomic::AtomicBool,
+    documents: Mutex<HashMap<DocumentKey, Document>>,
+    failing: AtomicBool,
+    held: Mutex<Option<Vec<(Vec<Document>, Completion)>>>,
 }
 
 impl MemoryStore {
     /// Makes every later put fail, or work again.
     pub fn fail(&self, failing: bool) {
-        self.failing.store(failing, std::sync::atomic::Ordering::SeqCst);
+        self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    /// Makes every later put wait for [`MemoryStore::release`].
+    pub fn hold(&self) {
+        *self.held.lock() = Some(Vec::new());
+    }
+
+    /// How many puts wait.
+    pub fn held(&self) -> usize {
+        self.held.lock().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Does the puts that wait, and makes later ones wait no more.
+    pub fn release(&self) {
+        let held = self.held.lock().take();
+        for (documents, done) in held.into_iter().flatten() {
+            self.store(documents);
+            done(Ok(()));
+        }
+    }
+
+    fn store(&self, documents: Vec<Document>) {
+        let mut stored = self.documents.lock();
+        for document in documents {
+            let newer = stored.get(&document.key).is_none_or(|old| old.revision <= document.revision);
+            if newer {
+                stored.insert(document.key.clone(), document);
+            }
+        }
     }
 }
 
@@ -60,18 +93,13 @@ impl SchemaStore for MemoryStore {
     }
 
     fn put(&self, documents: Vec<Document>, done: Completion) {
-        if self.failing.load(std::sync::atomic::Ordering::SeqCst) {
-            let error = pipal_model::Error::new(pipal_model::ErrorKind::ReadOnly, "put", "asked to fail");
-            return done(Err(error));
+        if self.failing.load(Ordering::SeqCst) {
+            return done(Err(Error::new(ErrorKind::ReadOnly, "put", "asked to fail")));
         }
-        let mut stored = self.documents.lock();
-        for document in documents {
-            let newer = stored.get(&document.key).is_none_or(|old| old.revision <= document.revision);
-            if newer {
-                stored.insert(document.key.clone(), document);
-            }
+        if let Some(held) = self.held.lock().as_mut() {
+            return held.push((documents, done));
         }
-        drop(stored);
+        self.store(documents);
         done(Ok(()));
     }
 }

@@ -1,0 +1,188 @@
+//! A server process from its start to its end.
+//!
+//! Start: the engine opens (which locks the data directory and replays the log), the registry loads, then the
+//! ports open; an open port means ready. Stop: no new calls, up to [`DRAIN`] for the running ones, then the
+//! engine closes; all of it within [`STOP`].
+
+mod grpc;
+mod listen;
+mod options;
+mod scrape;
+
+pub use options::ServeOptions;
+pub use pipal_engine::AckLevel;
+
+use crate::metrics::{ServerMetrics, serve_metrics};
+use crate::registry::{EngineGroups, EngineStore, Registry};
+use crate::services::NodeIdentity;
+use pipal_engine::fs::OsFileSystem;
+use pipal_engine::{Engine, RecoveryReport, SystemClock};
+use pipal_model::{Error, Result};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// How long running calls may go on after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long a stop may take altogether. Whatever is not flushed by then is in the log.
+const STOP: Duration = Duration::from_secs(9);
+
+/// A process that listens.
+struct Running {
+    engine: Engine,
+    metrics: Arc<ServerMetrics>,
+    grpc: TcpListener,
+    scrapes: Option<TcpListener>,
+    routes: tonic::service::Routes,
+    stop: watch::Sender<bool>,
+}
+
+/// Runs a server until `stop` is done.
+///
+/// # Errors
+/// The data directory is in use or cannot be read, a port is taken, an option makes no sense.
+pub async fn serve(options: ServeOptions, stop: impl Future<Output = ()>) -> Result<()> {
+    let started = Instant::now();
+    let engine = open_engine(&options, started).await?;
+    let running = match listen(&options, &engine).await {
+        Ok(running) => running,
+        Err(error) => {
+            close_engine(&engine, Instant::now()).await;
+            return Err(error);
+        }
+    };
+    running.run(started, stop).await
+}
+
+async fn open_engine(options: &ServeOptions, started: Instant) -> Result<Engine> {
+    let (root, engine_options) = (options.data_dir.clone(), options.engine());
+    let open = move || Engine::open(Arc::new(OsFileSystem), Arc::new(SystemClock), &root, engine_options);
+    let opened = tokio::task::spawn_blocking(open).await;
+    let lost = |lost: tokio::task::JoinError| Err(Error::internal("open engine", lost.to_string()));
+    let (engine, report) = opened.unwrap_or_else(lost)?;
+    log_recovery(options, &report, started.elapsed());
+    Ok(engine)
+}
+
+fn log_recovery(options: &ServeOptions, report: &RecoveryReport, took: Duration) {
+    for damage in &report.damages {
+        tracing::error!(%damage, "damage found");
+    }
+    for tail in &report.cut_tails {
+        tracing::warn!(%tail, "an unsynced tail of the log was cut");
+    }
+    tracing::info!(
+        data_dir = %options.data_dir.display(),
+        tables = report.tables,
+        replayed_entries = report.replayed_entries,
+        damages = report.damages.len(),
+        quarantined = report.quarantined,
+        redundant = report.redundant,
+        took_ms = took.as_millis(),
+        "the data directory is open"
+    );
+}
+
+/// Loads the registry, makes the services, and opens the ports last.
+async fn listen(options: &ServeOptions, engine: &Engine) -> Result<Running> {
+    let store = Arc::new(EngineStore::new(engine.clone()));
+    let storage = Arc::new(EngineGroups(engine.clone()));
+    let registry = Registry::open(store, storage, Arc::new(SystemClock)).await.map_err(Error::from)?;
+    let metrics = Arc::new(ServerMetrics::default());
+    let (stop, stopping) = watch::channel(false);
+    let grpc = listen::bind("--grpc-host, --grpc-port", &options.grpc_host, options.grpc_port).await?;
+    let identity = Arc::new(identity(options, &grpc)?);
+    let shared = grpc::Shared {
+        registry,
+        metrics: metrics.clone(),
+        identity,
+        api_version: options.api_version.clone(),
+        message_bytes_max: options.message_bytes_max,
+        stopping,
+    };
+    let routes = grpc::routes(&shared)?.routes();
+    let scrapes = match &options.metrics_address {
+        None => None,
+        Some(address) => {
+            let flag = "--observability-listener-addr";
+            let (host, port) = listen::host_and_port(flag, address)?;
+            Some(listen::bind(flag, &host, port).await?)
+        }
+    };
+    if !listen::is_loopback(&options.grpc_host) {
+        tracing::warn!(host = %options.grpc_host, "the server is open beyond this machine without authentication");
+    }
+    Ok(Running { engine: engine.clone(), metrics, grpc, scrapes, routes, stop })
+}
+
+fn identity(options: &ServeOptions, grpc: &TcpListener) -> Result<NodeIdentity> {
+    let address = grpc.local_addr().map_err(|cause| Error::io("listen on", &options.grpc_host, cause))?;
+    let host = &options.node_host;
+    Ok(NodeIdentity {
+        name: format!("{host}:{}", address.port()),
+        http_address: format!("{host}:{}", options.http_port),
+        labels: options.node_labels.clone(),
+        created_at: SystemTime::now(),
+    })
+}
+
+impl Running {
+    async fn run(self, started: Instant, stop: impl Future<Output = ()>) -> Result<()> {
+        let Running { engine, metrics, grpc, scrapes, routes, stop: stopping } = self;
+        if let Ok(address) = grpc.local_addr() {
+            tracing::info!(%address, started_ms = started.elapsed().as_millis(), "ready");
+        }
+        let scrapes = scrapes.map(|listener| {
+            let (metrics, engine) = (metrics.clone(), engine.clone());
+            tokio::spawn(serve_metrics(listener, move || scrape::render(&metrics, &engine, started)))
+        });
+        let mut asked = stopping.subscribe();
+        let asked = async move {
+            // The sender lives until the end of this function.
+            let _ = asked.wait_for(|stop| *stop).await;
+        };
+        let mut server = tokio::spawn(grpc::serve(grpc, routes, metrics, asked));
+        let ended = tokio::select! {
+            ended = &mut server => Some(ended),
+            () = stop => None,
+        };
+        let stop_began = Instant::now();
+        stopping.send_replace(true);
+        let served = match ended {
+            Some(ended) => ended.unwrap_or_else(|lost| Err(Error::internal("serve gRPC", lost.to_string()))),
+            None => drain(server).await,
+        };
+        if let Some(scrapes) = scrapes {
+            scrapes.abort();
+        }
+        close_engine(&engine, stop_began).await;
+        served
+    }
+}
+
+async fn drain(mut server: tokio::task::JoinHandle<Result<()>>) -> Result<()> {
+    tracing::info!("stopping");
+    match tokio::time::timeout(DRAIN, &mut server).await {
+        Ok(Ok(served)) => served,
+        Ok(Err(lost)) => Err(Error::internal("serve gRPC", lost.to_string())),
+        Err(_) => {
+            tracing::warn!("calls that still run are cut off");
+            server.abort();
+            Ok(())
+        }
+    }
+}
+
+/// Closes the engine in what is left of the time to stop. What it could not flush is in the log.
+async fn close_engine(engine: &Engine, stop_began: Instant) {
+    let engine = engine.clone();
+    let close = tokio::task::spawn_blocking(move || engine.close());
+    match tokio::time::timeout(STOP.saturating_sub(stop_began.elapsed()), close).await {
+        Ok(Ok(Ok(()))) => tracing::info!("the data directory is closed"),
+        Ok(Ok(Err(error))) => tracing::error!(%error, "the engine did not close cleanly"),
+        Ok(Err(lost)) => tracing::error!(error = %lost, "the engine did not close cleanly"),
+        Err(_) => tracing::warn!("no time to flush everything; the rest is in the log"),
+    }
+}

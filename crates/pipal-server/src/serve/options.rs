@@ -1,0 +1,108 @@
+//! What an operator can set for a server process.
+
+use pipal_engine::{AckLevel, EngineOptions};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of a server process. Sizes are bytes.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where everything is kept. Made if it is absent.
+    pub data_dir: PathBuf,
+    /// Host of the gRPC listener.
+    pub grpc_host: String,
+    /// Port of the gRPC listener; 0 takes a free one.
+    pub grpc_port: u16,
+    /// Port of the HTTP gateway, as the node tells it.
+    pub http_port: u16,
+    /// `host:port` of `/metrics`; none does not serve it.
+    pub metrics_address: Option<String>,
+    /// When writers are answered.
+    pub ack: AckLevel,
+    /// Memory that the process may use; none derives it from the container or the machine.
+    pub memory_limit_bytes: Option<u64>,
+    /// Largest message that a client may send.
+    pub message_bytes_max: usize,
+    /// The version that clients compare for equality.
+    pub api_version: String,
+    /// How long writes and queries of measures wait for a schema that the client knows already.
+    pub measure_schema_wait: Duration,
+    /// Rows in memory older than this are flushed.
+    pub flush_age: Duration,
+    /// Share of the volume, in percent, from which on writes are refused.
+    pub disk_high_watermark_percent: u8,
+    /// Expired segments are looked for this often.
+    pub retention_interval: Duration,
+    /// Host part of the node's name.
+    pub node_host: String,
+    /// Labels of the node.
+    pub node_labels: HashMap<String, String>,
+}
+
+/// Limits below this shrink the engine's budgets in proportion; above it they are as large as is useful.
+const FULL_BUDGET_BYTES: u64 = 512 << 20;
+
+/// The least budget that lets the engine work.
+const BUDGET_FLOOR_BYTES: usize = 4 << 20;
+
+impl ServeOptions {
+    /// What this means for the engine.
+    pub fn engine(&self) -> EngineOptions {
+        let defaults = EngineOptions::default();
+        let limit = self.memory_limit_bytes.unwrap_or_else(default_memory_limit);
+        let scaled = |bytes: usize| scale(bytes, limit);
+        EngineOptions {
+            ack: self.ack,
+            table_memory_bytes_max: scaled(defaults.table_memory_bytes_max),
+            memory_bytes_max: scaled(defaults.memory_bytes_max),
+            cache_bytes_max: scaled(defaults.cache_bytes_max),
+            flush_age_ms: millis(self.flush_age),
+            disk_high_watermark_percent: self.disk_high_watermark_percent,
+            disk_low_watermark_percent: defaults
+                .disk_low_watermark_percent
+                .min(self.disk_high_watermark_percent),
+            retention_interval_ms: millis(self.retention_interval).max(1_000),
+            ..defaults
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn scale(bytes: usize, limit: u64) -> usize {
+    let share = bytes as u128 * u128::from(limit.min(FULL_BUDGET_BYTES)) / u128::from(FULL_BUDGET_BYTES);
+    // A share of a usize fits a usize.
+    (share as usize).max(BUDGET_FLOOR_BYTES.min(bytes))
+}
+
+/// Three quarters of what the container allows, else of what the machine has.
+fn default_memory_limit() -> u64 {
+    let container = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let container =
+        container.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    let available = container.unwrap_or(u64::MAX).min(machine_memory().unwrap_or(FULL_BUDGET_BYTES));
+    available / 4 * 3
+}
+
+fn machine_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_shrink_with_the_limit_and_never_vanish() {
+        assert_eq!(scale(64 << 20, u64::MAX), 64 << 20);
+        assert_eq!(scale(64 << 20, 256 << 20), 32 << 20);
+        assert_eq!(scale(64 << 20, 0), BUDGET_FLOOR_BYTES);
+        assert_eq!(scale(1 << 10, 0), 1 << 10);
+    }
+}

@@ -3,5 +3,32 @@
 //! It knows rows, layouts and row policies, and nothing of protobuf, of the schema registry or of an async
 //! runtime. Clock and files are traits, so that tests can stop time and cut the power.
 
+pub mod batch;
+pub mod cache;
+pub mod clock;
+mod commit;
+mod counters;
+mod engine;
+mod entry;
 pub mod fs;
+mod groups;
+pub mod log;
+mod memory;
+pub mod options;
+pub mod part;
+mod reaper;
+mod row_format;
 pub mod rows;
+pub mod scan;
+mod store;
+mod table;
+pub mod table_key;
+
+pub use batch::{Row, WriteBatch};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use counters::CounterValues;
+pub use engine::{Engine, EngineStats, GroupData, RecoveryReport, SegmentData, ShardData};
+pub use options::{AckLevel, EngineOptions};
+pub use scan::{CancelToken, MergedSeries, Scan, ScanBatch, ScanRequest, SegmentSnapshot, Snapshot, TableSnapshot};
+pub use store::{GroupOptions, Route};
+pub use table_key::{GroupId, SYSTEM_GROUP, SegmentBounds, TableKey};

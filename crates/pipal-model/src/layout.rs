@@ -1,6 +1,7 @@
 //! The shape of rows: which columns a resource has, and which of the four row policies applies to it.
 
 use crate::value::{ColumnType, write_varint};
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How rows of a resource are identified, and which of two rows with one identity stays.
@@ -71,7 +72,14 @@ pub struct Layout {
     policy: RowPolicy,
     columns: Box<[ColumnDef]>,
     fingerprint: u128,
-    attributes: bool,
+    attributes: Option<Attributes>,
+}
+
+/// The part of a layout that the engine keeps once per series.
+#[derive(Debug, PartialEq, Eq)]
+struct Attributes {
+    layout: Arc<Layout>,
+    positions: Box<[usize]>,
 }
 
 impl Layout {
@@ -80,7 +88,7 @@ impl Layout {
         let mut layout = Layout {
             resource: resource.into(),
             policy,
-            attributes: columns.iter().any(|c| c.attribute),
+            attributes: Attributes::of(resource, &columns),
             columns: columns.into(),
             fingerprint: 0,
         };
@@ -105,9 +113,10 @@ impl Layout {
         &self.columns
     }
 
-    /// True when at least one column is a series attribute.
-    pub fn has_attributes(&self) -> bool {
-        self.attributes
+    /// The layout of the series attributes and the positions of its columns in this layout; none when no
+    /// column is an attribute.
+    pub fn attributes(&self) -> Option<(&Arc<Layout>, &[usize])> {
+        self.attributes.as_ref().map(|a| (&a.layout, &*a.positions))
     }
 
     /// A 128-bit hash of the whole definition; equal layouts have equal fingerprints in every process.
@@ -144,6 +153,17 @@ impl Layout {
             });
         }
         bytes.is_empty().then(|| Layout::new(resource, policy, columns))
+    }
+}
+
+impl Attributes {
+    fn of(resource: &str, columns: &[ColumnDef]) -> Option<Self> {
+        let positions: Box<[usize]> = (0..columns.len()).filter(|&i| columns[i].attribute).collect();
+        if positions.is_empty() {
+            return None;
+        }
+        let kept = positions.iter().map(|&i| ColumnDef { key: columns[i].key.clone(), attribute: false });
+        Some(Attributes { layout: Arc::new(Layout::new(resource, RowPolicy::Latest, kept.collect())), positions })
     }
 }
 

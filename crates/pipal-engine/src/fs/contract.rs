@@ -50,6 +50,10 @@ fn files(fs: &dyn FileSystem, root: &Path) {
     assert_eq!(fs.read(&path).unwrap(), b"hello!");
     file.truncate(8).unwrap();
     assert_eq!(fs.read(&path).unwrap(), b"hello!\0\0");
+    file.rewrite(b"J", 0).unwrap();
+    file.rewrite(b"h", 0).unwrap();
+    assert!(file.rewrite(b"beyond", 3).is_err());
+    assert_eq!(fs.read(&path).unwrap(), b"hello!\0\0");
     drop(file);
 
     let mut file = fs.open_writable(&path).unwrap();

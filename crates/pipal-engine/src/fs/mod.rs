@@ -8,7 +8,9 @@ mod os;
 mod simulated;
 
 pub use os::OsFileSystem;
-pub use simulated::{Counters, CrashPolicy, Fault, SimulatedFileSystem};
+#[cfg(test)]
+pub(crate) use simulated::Random;
+pub use simulated::{Counters, CrashPolicy, Fault, SECTOR_BYTES, SimulatedFileSystem};
 
 use pipal_model::{Error, Result};
 use std::path::Path;
@@ -77,6 +79,9 @@ pub trait WritableFile: Send + Sync {
     /// Appends all bytes at the end of the file. After an error the length of the file is unknown until
     /// `truncate` succeeded.
     fn append(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Writes bytes at an offset inside the file; its length stays. Writing again what is there already makes the
+    /// next `sync` cover it, also where an earlier failed sync has made the kernel forget it.
+    fn rewrite(&mut self, bytes: &[u8], offset: u64) -> Result<()>;
     /// Cuts or extends the file to a length; later appends go there.
     fn truncate(&mut self, length: u64) -> Result<()>;
     /// Makes data and length durable. After an error nothing is known about what reached the disk.

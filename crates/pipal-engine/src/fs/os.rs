@@ -151,6 +151,15 @@ impl WritableFile for OsWritableFile {
         Ok(())
     }
 
+    fn rewrite(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let inside = offset.checked_add(bytes.len() as u64).is_some_and(|end| end <= self.length);
+        let written = match inside {
+            true => self.file.write_all_at(bytes, offset),
+            false => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+        };
+        written.map_err(|e| Error::io("rewrite file", self.path.display(), e))
+    }
+
     fn truncate(&mut self, length: u64) -> Result<()> {
         self.file.set_len(length).map_err(|e| Error::io("truncate file", self.path.display(), e))?;
         self.length = length;

@@ -27,8 +27,9 @@ const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
 
 /// Front-codes sorted strings until a block is full.
-#[derive(Default)]
 pub(super) struct DictionaryBuilder {
+    /// None where zstd could not be set up; blocks are then stored plain.
+    compressor: Option<zstd::bulk::Compressor<'static>>,
     strings: Vec<u8>,
     count: u64,
     first: Vec<u8>,
@@ -36,6 +37,20 @@ pub(super) struct DictionaryBuilder {
 }
 
 impl DictionaryBuilder {
+    pub(super) fn new(effort: Effort) -> Self {
+        let level = match effort {
+            Effort::Fast => 1,
+            Effort::Thorough => 6,
+        };
+        DictionaryBuilder {
+            compressor: zstd::bulk::Compressor::new(level).ok(),
+            strings: Vec::new(),
+            count: 0,
+            first: Vec::new(),
+            last: Vec::new(),
+        }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.strings.len() >= DICTIONARY_BLOCK_BYTES
     }
@@ -61,16 +76,13 @@ impl DictionaryBuilder {
 
     /// Appends the block to `out` and gives its first string and its number of strings. The builder is empty
     /// afterwards.
-    pub(super) fn finish(&mut self, effort: Effort, out: &mut Vec<u8>) -> (Vec<u8>, u64) {
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> (Vec<u8>, u64) {
         let mut strings = Vec::with_capacity(self.strings.len() + 4);
         put_varint(self.count, &mut strings);
         strings.extend_from_slice(&self.strings);
-        let level = match effort {
-            Effort::Fast => 1,
-            Effort::Thorough => 6,
-        };
-        match zstd::bulk::compress(&strings, level) {
-            Ok(compressed) if compressed.len() + 3 < strings.len() => {
+        let compressed = self.compressor.as_mut().map(|zstd| zstd.compress(&strings));
+        match compressed {
+            Some(Ok(compressed)) if compressed.len() + 3 < strings.len() => {
                 out.push(ZSTD);
                 put_varint(strings.len() as u64, out);
                 out.extend_from_slice(&compressed);
@@ -252,10 +264,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn block(strings: &BTreeSet<Vec<u8>>, effort: Effort) -> Vec<u8> {
-        let mut builder = DictionaryBuilder::default();
+        let mut builder = DictionaryBuilder::new(effort);
         strings.iter().for_each(|s| builder.push(s));
         let mut bytes = Vec::new();
-        let (first, count) = builder.finish(effort, &mut bytes);
+        let (first, count) = builder.finish(&mut bytes);
         assert_eq!((Some(&first), count as usize), (strings.first(), strings.len()));
         bytes
     }

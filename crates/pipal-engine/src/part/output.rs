@@ -46,9 +46,9 @@ impl Output {
         for piece in pieces {
             self.buffer.extend_from_slice(piece);
             extent.crc = crc32c::crc32c_append(extent.crc, piece);
+            self.section.crc = crc32c::crc32c_append(self.section.crc, piece);
             extent.length += piece.len() as u64;
         }
-        self.section.crc = crc32c::crc32c_combine(self.section.crc, extent.crc, extent.length as usize);
         self.position += extent.length;
         if self.buffer.len() >= WRITE_BUFFER_BYTES {
             self.flush()?;

@@ -87,7 +87,7 @@ fn write_series(draft: &mut Draft, order: &[u32]) -> Result<Vec<BlockDraft>> {
 
 fn write_entities(draft: &mut Draft, order: &[u32]) -> Result<Vec<BlockDraft>> {
     let mut list = Vec::new();
-    let mut builder = DictionaryBuilder::default();
+    let mut builder = DictionaryBuilder::new(draft.effort);
     let mut bytes = Vec::new();
     let mut first_id = 0;
     let mut last_of_block: Option<u32> = None;
@@ -97,7 +97,7 @@ fn write_entities(draft: &mut Draft, order: &[u32]) -> Result<Vec<BlockDraft>> {
             continue;
         }
         bytes.clear();
-        let (first, count) = builder.finish(draft.effort, &mut bytes);
+        let (first, count) = builder.finish(&mut bytes);
         let key = match last_of_block {
             Some(last) => separator(draft.entities.get(last), &first).to_vec(),
             None => Vec::new(),

@@ -4,7 +4,7 @@ use super::chunk::{ChunkView, StoredColumn};
 use super::dictionary::DictionaryBlock;
 use super::footer::{Extent, HEADER_BYTES, Section, encode_header};
 use super::index::PartIndex;
-use super::primary::{PrimaryBlock, RowGroup};
+use super::primary::{GroupEntry, PrimaryBlock, RowGroup};
 use super::reader::Part;
 use super::resources::{DirectoryBlock, ResourceEntry};
 use super::series::SeriesPage;
@@ -105,92 +105,67 @@ impl Part {
     }
 
     fn verify_series(&self, index: &PartIndex, resources: &[ResourceEntry]) -> Result<()> {
-        let mut owners = resources.iter();
-        let mut owner = owners.next();
-        let (mut row, mut series, mut series_of_owner, mut last_id) = (0, 0, 0, None);
-        for (page_number, place) in index.series.iter().enumerate() {
+        let mut walk = SeriesWalk { rows: RowWalk { row: 0, resources }, last_id: None, of_resource: 0, total: 0 };
+        for (number, place) in index.series.iter().enumerate() {
             let page = self.file.load_as(place.extent, |bytes| SeriesPage::decode(bytes, place.first))?;
             let begins = page.blocks().first().map(|entry| (entry.first_row, entry.first_id));
-            if begins != Some((row, place.second)) {
+            if begins != Some((walk.rows.row, place.second)) {
                 return Err(self.wrong("pages of series that do not follow each other"));
             }
             for (block_number, entry) in page.blocks().iter().enumerate() {
-                if owner.is_some_and(|resource| row == resource.end_row()) {
-                    owner = owners.next();
-                    (series_of_owner, last_id) = (0, None);
-                }
-                let Some(resource) = owner else { return Err(self.wrong("series of no resource")) };
                 let block = self.file.located(place.extent.offset, page.block(entry))?;
-                let is_first = last_id.is_none();
-                let address = (resource.page as usize, resource.block as usize);
-                if is_first && address != (page_number, block_number) || last_id >= block.ids.first().copied()
-                {
-                    return Err(self.wrong("series out of order"));
-                }
-                row += entry.rows;
-                series += block.ids.len() as u64;
-                series_of_owner += block.ids.len() as u64;
-                last_id = block.ids.last().copied();
-                let complete = row == resource.end_row();
-                let known = last_id.is_some_and(|id| id < self.summary().entities);
-                if row > resource.end_row() || !known || complete && series_of_owner != resource.series {
-                    return Err(self.wrong("series that do not add up"));
+                if !walk.accept((number, block_number), &block.ids, entry.rows, self.summary().entities) {
+                    return Err(self.wrong("series out of order or not adding up"));
                 }
             }
         }
-        let ended = owners.next().is_none() && row == self.summary().total_rows();
-        if !ended || series != self.summary().series {
-            Err(self.wrong("series that do not add up"))
-        } else {
-            Ok(())
+        if walk.rows.row != self.summary().total_rows() || walk.total != self.summary().series {
+            return Err(self.wrong("series that do not add up"));
         }
+        Ok(())
     }
 
     fn verify_rows(&self, index: &PartIndex, resources: &[ResourceEntry]) -> Result<()> {
         let section = self.contents.section(Section::Rows);
-        let (mut row, mut offset, mut groups) = (0, section.offset, 0);
-        let mut owners = resources.iter();
-        let mut owner = owners.next();
+        let mut walk = RowWalk { row: 0, resources };
+        let (mut offset, mut groups) = (section.offset, 0);
         for place in index.primary.iter() {
-            if (place.first, place.second) != (row, offset) {
+            if (place.first, place.second) != (walk.row, offset) {
                 return Err(self.wrong("row groups that do not follow each other"));
             }
-            let block = self
-                .file
-                .load_as(place.extent, |bytes| PrimaryBlock::decode(&bytes, place.first, place.second))?;
-            for entry in block.0 {
-                let extent = Extent { offset: entry.offset, length: entry.length, crc: entry.crc };
-                let group = self.file.load_as(extent, |bytes| RowGroup::decode(bytes, entry.rows))?;
-                let mut time = TimeRange { begin: i64::MAX, end: i64::MIN };
-                for chunk in group.chunks() {
-                    if owner.is_some_and(|resource| row == resource.end_row()) {
-                        owner = owners.next();
-                    }
-                    let Some(resource) = owner else { return Err(self.wrong("rows of no resource")) };
-                    let columns = self.misled(index.schemas.get(resource.schema))?;
-                    let view = group
-                        .bytes_of(*chunk)
-                        .and_then(|bytes| ChunkView::parse(bytes, chunk.rows as usize, columns.len()));
-                    let view = self.file.located(entry.offset, view)?;
-                    let times =
-                        self.verify_chunk(&view, columns.iter().map(|column| column.ty), entry.offset)?;
-                    time = TimeRange { begin: time.begin.min(times.begin), end: time.end.max(times.end) };
-                    row += u64::from(chunk.rows);
-                    let inside = resource.time.begin <= times.begin && times.end <= resource.time.end;
-                    if row > resource.end_row() || !inside {
-                        return Err(self.wrong("a chunk that leaves its resource"));
-                    }
-                }
-                if time != entry.time {
-                    return Err(self.wrong("a row group with other times than its index says"));
-                }
-                offset = extent.end();
+            let decode = |bytes: Vec<u8>| PrimaryBlock::decode(&bytes, place.first, place.second);
+            for entry in self.file.load_as(place.extent, decode)?.0 {
+                self.verify_group(index, &entry, &mut walk)?;
+                offset = entry.offset + entry.length;
                 groups += 1;
             }
         }
-        let ended = row == self.summary().total_rows() && offset == section.end();
+        let ended = walk.row == self.summary().total_rows() && offset == section.end();
         if !ended || groups != self.summary().row_groups {
             return Err(self.wrong("row groups that do not add up"));
+        }
+        Ok(())
+    }
+
+    fn verify_group(&self, index: &PartIndex, entry: &GroupEntry, walk: &mut RowWalk<'_>) -> Result<()> {
+        let extent = Extent { offset: entry.offset, length: entry.length, crc: entry.crc };
+        let group = self.file.load_as(extent, |bytes| RowGroup::decode(bytes, entry.rows))?;
+        let mut time = TimeRange { begin: i64::MAX, end: i64::MIN };
+        for chunk in group.chunks() {
+            let Some(resource) = walk.resource() else { return Err(self.wrong("rows of no resource")) };
+            let columns = self.misled(index.schemas.get(resource.schema))?;
+            let parse = |bytes| ChunkView::parse(bytes, chunk.rows as usize, columns.len());
+            let view = self.file.located(entry.offset, group.bytes_of(*chunk).and_then(parse))?;
+            let times = self.verify_chunk(&view, columns.iter().map(|column| column.ty), entry.offset)?;
+            time = TimeRange { begin: time.begin.min(times.begin), end: time.end.max(times.end) };
+            walk.row += u64::from(chunk.rows);
+            let inside = resource.time.begin <= times.begin && times.end <= resource.time.end;
+            if walk.row > resource.end_row() || !inside {
+                return Err(self.wrong("a chunk that leaves its resource"));
+            }
+        }
+        if time != entry.time {
+            return Err(self.wrong("a row group with other times than its index says"));
         }
         Ok(())
     }
@@ -218,5 +193,52 @@ impl Part {
         }
         let begin = times.iter().copied().min().unwrap_or(i64::MAX);
         Ok(TimeRange { begin, end: times.iter().copied().max().unwrap_or(i64::MIN) })
+    }
+}
+
+/// The next row to check and the resources that have not ended before it.
+struct RowWalk<'a> {
+    row: u64,
+    resources: &'a [ResourceEntry],
+}
+
+impl<'a> RowWalk<'a> {
+    /// The resource that the next row belongs to.
+    fn resource(&mut self) -> Option<&'a ResourceEntry> {
+        while let Some((first, rest)) = self.resources.split_first() {
+            if self.row < first.end_row() {
+                return Some(first);
+            }
+            self.resources = rest;
+        }
+        None
+    }
+}
+
+/// The series that were checked so far.
+struct SeriesWalk<'a> {
+    rows: RowWalk<'a>,
+    /// Last entity id of the present resource; none before its first block.
+    last_id: Option<u64>,
+    of_resource: u64,
+    total: u64,
+}
+
+impl SeriesWalk<'_> {
+    /// Takes the next block; false if it cannot be where it is.
+    fn accept(&mut self, address: (usize, usize), ids: &[u64], rows: u64, entities: u64) -> bool {
+        let Some(resource) = self.rows.resource() else { return false };
+        if self.rows.row == resource.first_row {
+            (self.last_id, self.of_resource) = (None, 0);
+        }
+        let begins = self.last_id.is_some() || address == (resource.page as usize, resource.block as usize);
+        let ascends = self.last_id < ids.first().copied();
+        self.last_id = ids.last().copied();
+        self.of_resource += ids.len() as u64;
+        self.total += ids.len() as u64;
+        self.rows.row += rows;
+        let row = self.rows.row;
+        let complete = row < resource.end_row() || row == resource.end_row() && self.of_resource == resource.series;
+        begins && ascends && complete && self.last_id.is_some_and(|id| id < entities)
     }
 }

@@ -12,7 +12,8 @@ use super::schema::SchemaBuilder;
 use super::{CHUNK_BYTES_MAX, GROUP_BYTES_TARGET, PARENTS_MAX, PartIdentity, PartSummary, footer, sections};
 use crate::fs::FileSystem;
 use crate::rows::{CHUNK_ROWS_MAX, ResourceHead, RowBatch, RowKind};
-use pipal_codec::{ColumnData, Effort};
+use pipal_codec::column::BytesData;
+use pipal_codec::{ColumnData, Effort, Presence, Validity};
 use pipal_model::{Error, ErrorKind, Result, TimeRange};
 use std::ops::Range;
 use std::path::Path;
@@ -217,9 +218,10 @@ impl PartWriter {
 
     /// Makes chunks of as many rows as fit, and keeps the rest.
     fn take_rows(&mut self, rows: &RowBatch) -> Result<()> {
+        let texts = texts_of(rows);
         let mut start = 0;
         while start < rows.len() {
-            let (count, bytes) = self.rows_that_fit(rows, start)?;
+            let (count, bytes) = self.rows_that_fit(&texts, start..rows.len())?;
             let whole = count == rows.len() && self.pending.is_empty();
             // A large batch is encoded where it lies; a small one may share a chunk with the next.
             if whole && (count >= CHUNK_ROWS_MAX / 2 || bytes >= CHUNK_BYTES_MAX / 2) {
@@ -235,19 +237,22 @@ impl PartWriter {
         Ok(())
     }
 
-    /// How many rows from `start` on fit into the present chunk, and the bytes of their values. It is at least
-    /// one if the chunk is empty.
-    fn rows_that_fit(&self, rows: &RowBatch, start: usize) -> Result<(usize, usize)> {
-        let most = (CHUNK_ROWS_MAX - self.pending.len()).min(rows.len() - start);
+    /// How many of these rows fit into the present chunk, and the bytes of their texts. It is at least one if the
+    /// chunk is empty.
+    fn rows_that_fit(&self, texts: &[&BytesData], rows: Range<usize>) -> Result<(usize, usize)> {
+        let most = (CHUNK_ROWS_MAX - self.pending.len()).min(rows.len());
+        if texts.is_empty() {
+            return Ok((most, 0));
+        }
         let mut bytes = 0;
-        for row in start..start + most {
-            let row_bytes = row_bytes(rows, row);
+        for row in rows.start..rows.start + most {
+            let row_bytes: usize = texts.iter().map(|values| values.get(row).len()).sum();
             if row_bytes > ROW_BYTES_MAX {
                 return Err(Error::new(ErrorKind::ResourceExhausted, "write part", "a row above its limit"));
             }
-            let is_first = row == start && self.pending.is_empty();
+            let is_first = row == rows.start && self.pending.is_empty();
             if !is_first && self.pending_bytes + bytes + row_bytes > CHUNK_BYTES_MAX {
-                return Ok((row - start, bytes));
+                return Ok((row - rows.start, bytes));
             }
             bytes += row_bytes;
         }
@@ -297,12 +302,14 @@ impl PartWriter {
     }
 }
 
-fn row_bytes(rows: &RowBatch, row: usize) -> usize {
-    let bytes = rows.columns.iter().map(|column| match column.data() {
-        ColumnData::Bytes(values) => values.get(row).len(),
-        ColumnData::I64(_) | ColumnData::F64(_) => 0,
+/// Columns whose values take bytes of their own.
+fn texts_of(rows: &RowBatch) -> Vec<&BytesData> {
+    let texts = rows.columns.iter().filter_map(|column| match (column.data(), column.validity()) {
+        (_, Validity::All(Presence::Absent | Presence::Null)) => None,
+        (ColumnData::Bytes(values), _) => Some(values),
+        (ColumnData::I64(_) | ColumnData::F64(_), _) => None,
     });
-    bytes.sum()
+    texts.collect()
 }
 
 fn time_range(times: &[i64]) -> TimeRange {

@@ -1,7 +1,8 @@
 //! The disks that may be found after a power cut.
 
+use super::SECTOR_BYTES;
 use super::disk::{Change, DirNode, Disk, Id, Node, ROOT, apply_edit};
-use super::{Random, SECTOR_BYTES};
+use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which of the pending changes reached the disk before the power went.

@@ -43,10 +43,18 @@ impl Disk {
         }
         self.set_length(id, offset + bytes.len());
         self.counters.bytes_written += bytes.len() as u64;
-        if let Some(file) = self.file_mut(id) {
-            file.content[offset..].copy_from_slice(bytes);
+        self.rewrite(id, bytes, offset);
+    }
+
+    /// Writes inside the file; false when the bytes do not lie there.
+    pub(super) fn rewrite(&mut self, id: Id, bytes: &[u8], offset: usize) -> bool {
+        let place = self.file_mut(id).and_then(|file| file.content.get_mut(offset..)?.get_mut(..bytes.len()));
+        let Some(place) = place else { return false };
+        place.copy_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.pending.push(Change::Write { file: id, offset, bytes: bytes.to_vec(), forgotten: false });
         }
-        self.pending.push(Change::Write { file: id, offset, bytes: bytes.to_vec(), forgotten: false });
+        true
     }
 
     pub(super) fn set_length(&mut self, id: Id, length: usize) {

@@ -25,6 +25,7 @@ mod random;
 mod tests;
 
 pub use crash::CrashPolicy;
+#[cfg(test)]
 pub(crate) use random::Random;
 
 use super::{DirEntry, DiskSpace, FileSystem, ReadableFile, WritableFile};
@@ -314,6 +315,16 @@ impl WritableFile for Handle {
             None => Err(disk::fault_error(Fault::Enospc, "append to file", &self.path)),
             Some(fault) => Err(disk::fault_error(fault, "append to file", &self.path)),
         }
+    }
+
+    fn rewrite(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut disk = self.disk.lock();
+        disk.begin("rewrite file", &self.path)?;
+        if disk.rewrite(self.id, bytes, offset as usize) {
+            return Ok(());
+        }
+        let outside = std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        Err(Error::io("rewrite file", self.path.display(), outside))
     }
 
     fn truncate(&mut self, length: u64) -> Result<()> {

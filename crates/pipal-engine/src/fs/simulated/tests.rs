@@ -285,6 +285,11 @@ fn a_sync_after_a_failed_sync_does_not_help() {
     assert_eq!(durable[..512], [0; 512]);
     assert_eq!(durable[512..1000], [1; 488], "the sector was written again together with later bytes");
     assert_eq!(durable[1000..], [2; 1000]);
+
+    file.rewrite(&[1; 1000], 0).unwrap();
+    file.sync().unwrap();
+    let durable = fs.crash_image(CrashPolicy::Nothing).read(path).unwrap();
+    assert_eq!(durable[..1000], [1; 1000], "bytes that are written again are synced");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 mod cases;
 mod damage;
+mod fuzz;
 mod random;
 mod world;

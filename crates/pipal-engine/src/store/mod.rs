@@ -1,0 +1,10 @@
+//! Groups and their segments: where a row goes, what a query sees, what has expired.
+
+mod group;
+mod layout;
+mod segment;
+
+pub use group::{GroupOptions, Route};
+pub(crate) use group::Group;
+pub(crate) use layout::{DataDir, GroupEntry, is_dropped, parse_group_entry, parse_shard_dir_name};
+pub(crate) use segment::{Segment, SegmentFile};

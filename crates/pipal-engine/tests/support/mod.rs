@@ -1,0 +1,6 @@
+//! A naive model of the engine and a world to drive both with the same operations.
+#![allow(dead_code, reason = "each test binary uses its own part of the support code")]
+
+pub mod model;
+pub mod random;
+pub mod world;

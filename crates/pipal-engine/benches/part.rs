@@ -55,7 +55,8 @@ fn entities() -> Vec<Vec<u8>> {
 
 fn head(measure: usize) -> ResourceHead {
     let column = |family: &str, name: &str, ty| ColumnKey { family: family.into(), name: name.into(), ty };
-    let mut columns: Vec<ColumnKey> = (0..5).map(|i| column("default", &format!("attr{i}"), ColumnType::Str)).collect();
+    let mut columns: Vec<ColumnKey> =
+        (0..5).map(|i| column("default", &format!("attr{i}"), ColumnType::Str)).collect();
     columns.push(column("default", "service_id", ColumnType::Str));
     columns.extend(["value", "count", "summation"].map(|name| column("", name, ColumnType::Int)));
     columns.extend(["entity_id", "layer"].map(|name| column("searchable", name, ColumnType::Str)));
@@ -66,7 +67,13 @@ fn head(measure: usize) -> ResourceHead {
 }
 
 /// Rows of one measure: entity numbers, each with `minutes` rows.
-fn rows(random: &mut Random, head: &ResourceHead, entities: usize, first_minute: i64, minutes: i64) -> RowBatch {
+fn rows(
+    random: &mut Random,
+    head: &ResourceHead,
+    entities: usize,
+    first_minute: i64,
+    minutes: i64,
+) -> RowBatch {
     let mut batch = RowBatch::new(&head.columns);
     for _ in 0..entities {
         for minute in first_minute..first_minute + minutes {
@@ -145,10 +152,20 @@ fn describe(title: &str, part: &Part) {
     println!("{title}: {rows} rows, {:.2} bytes per row", part.file_bytes() as f64 / rows);
     let description = part.describe();
     for section in &description.sections {
-        println!("  section {:<12} {:>9} bytes {:>6.2} per row", section.name, section.length, section.length as f64 / rows);
+        println!(
+            "  section {:<12} {:>9} bytes {:>6.2} per row",
+            section.name,
+            section.length,
+            section.length as f64 / rows
+        );
     }
     for region in &description.regions {
-        println!("  region  {:<18} {:>9} bytes {:>6.2} per row", region.name, region.bytes, region.bytes as f64 / rows);
+        println!(
+            "  region  {:<18} {:>9} bytes {:>6.2} per row",
+            region.name,
+            region.bytes,
+            region.bytes as f64 / rows
+        );
     }
 }
 
@@ -193,7 +210,9 @@ fn metrics(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(rows as u64));
     group.sample_size(20);
     for (name, effort) in [("write, flush", Effort::Fast), ("write, merge", Effort::Thorough)] {
-        group.bench_function(name, |b| b.iter(|| write(&fs, &directory.path().join("bench"), &batches, effort)));
+        group.bench_function(name, |b| {
+            b.iter(|| write(&fs, &directory.path().join("bench"), &batches, effort))
+        });
     }
     group.throughput(Throughput::Elements(1));
     let read_all = || parts.iter().map(|part| point_read(part, &head, &selector, &field)).sum::<usize>();
@@ -205,7 +224,8 @@ fn metrics(criterion: &mut Criterion) {
     group.bench_function("one series of 1 part, warm", |b| {
         b.iter(|| black_box(point_read(&parts[0], &head, &selector, &field)))
     });
-    let all = || parts.iter().map(|part| point_read(part, &head, &EntitySelector::All, &field)).sum::<usize>();
+    let all =
+        || parts.iter().map(|part| point_read(part, &head, &EntitySelector::All, &field)).sum::<usize>();
     group.bench_function("all series of one measure of 20 parts, warm", |b| b.iter(|| black_box(all())));
     group.bench_function("open", |b| {
         b.iter(|| Part::open(&fs, parts[0].path(), 0, Arc::clone(&cache)).expect("open").file_bytes())
@@ -237,12 +257,15 @@ fn long_series(criterion: &mut Criterion) {
     group.sample_size(10);
     group.throughput(Throughput::Elements(1_440_000));
     for (name, effort) in [("write, flush", Effort::Fast), ("write, merge", Effort::Thorough)] {
-        group.bench_function(name, |b| b.iter(|| write(&fs, &directory.path().join("bench"), &batches, effort)));
+        group.bench_function(name, |b| {
+            b.iter(|| write(&fs, &directory.path().join("bench"), &batches, effort))
+        });
     }
     group.bench_function("verify", |b| b.iter(|| part.verify().expect("verify")));
     group.throughput(Throughput::Elements(60));
     let one = EntitySelector::Exact(vec![entities[500].clone()]);
-    group.bench_function("an hour of one series, warm", |b| b.iter(|| point_read(&part, &head, &one, &field)));
+    group
+        .bench_function("an hour of one series, warm", |b| b.iter(|| point_read(&part, &head, &one, &field)));
     group.throughput(Throughput::Elements(60_000));
     group.bench_function("an hour of all series, warm", |b| {
         b.iter(|| point_read(&part, &head, &EntitySelector::All, &field))

@@ -105,7 +105,8 @@ impl Part {
     }
 
     fn verify_series(&self, index: &PartIndex, resources: &[ResourceEntry]) -> Result<()> {
-        let mut walk = SeriesWalk { rows: RowWalk { row: 0, resources }, last_id: None, of_resource: 0, total: 0 };
+        let mut walk =
+            SeriesWalk { rows: RowWalk { row: 0, resources }, last_id: None, of_resource: 0, total: 0 };
         for (number, place) in index.series.iter().enumerate() {
             let page = self.file.load_as(place.extent, |bytes| SeriesPage::decode(bytes, place.first))?;
             let begins = page.blocks().first().map(|entry| (entry.first_row, entry.first_id));
@@ -238,7 +239,8 @@ impl SeriesWalk<'_> {
         self.total += ids.len() as u64;
         self.rows.row += rows;
         let row = self.rows.row;
-        let complete = row < resource.end_row() || row == resource.end_row() && self.of_resource == resource.series;
+        let complete =
+            row < resource.end_row() || row == resource.end_row() && self.of_resource == resource.series;
         begins && ascends && complete && self.last_id.is_some_and(|id| id < entities)
     }
 }

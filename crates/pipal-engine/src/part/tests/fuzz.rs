@@ -76,7 +76,9 @@ fn no_decoder_panics_on_damaged_bytes() {
     let part = part_of(&random_world(&mut random, sizes), 10, Effort::Fast);
     let index = part.index().unwrap();
     let mut samples = vec![part.contents.encode(), encode_statistics(part.identity(), part.summary())];
-    for place in [&index.entities, &index.resources, &index.series, &index.primary].into_iter().flat_map(|l| l.iter()) {
+    for place in
+        [&index.entities, &index.resources, &index.series, &index.primary].into_iter().flat_map(|l| l.iter())
+    {
         samples.push(part.file.load(place.extent).unwrap());
     }
     for section in [Section::Meta, Section::Rows] {

@@ -124,8 +124,7 @@ impl SelectionReader<'_> {
             }
             let entry = self.groups.find(row, self.stats)?;
             if !entry.time.overlaps(&self.time) {
-                self.stats.row_groups_pruned += u64::from(self.groups.is_new(&entry));
-                self.groups.skip(entry);
+                self.stats.row_groups_pruned += 1;
                 pending.skip_to(entry.end_row());
                 continue;
             }
@@ -307,8 +306,7 @@ struct GroupCursor<'a> {
     part: &'a Part,
     index: &'a PartIndex,
     block: Option<(usize, Arc<PrimaryBlock>)>,
-    /// The present group; without its bytes if it was skipped.
-    group: Option<(GroupEntry, Option<Arc<RowGroup>>)>,
+    group: Option<(GroupEntry, Arc<RowGroup>)>,
 }
 
 impl GroupCursor<'_> {
@@ -330,16 +328,8 @@ impl GroupCursor<'_> {
         Ok(entry)
     }
 
-    fn is_new(&self, entry: &GroupEntry) -> bool {
-        self.group.as_ref().is_none_or(|(present, _)| present != entry)
-    }
-
-    fn skip(&mut self, entry: GroupEntry) {
-        self.group = Some((entry, None));
-    }
-
     fn load(&mut self, entry: GroupEntry, stats: &mut ReadStats) -> Result<Arc<RowGroup>> {
-        if let Some((present, Some(group))) = &self.group
+        if let Some((present, group)) = &self.group
             && *present == entry
         {
             return Ok(Arc::clone(group));
@@ -348,7 +338,7 @@ impl GroupCursor<'_> {
         stats.row_groups_read += 1;
         stats.cache_hits += u64::from(hit);
         stats.file_bytes += if hit { 0 } else { entry.length };
-        self.group = Some((entry, Some(Arc::clone(&group))));
+        self.group = Some((entry, Arc::clone(&group)));
         Ok(group)
     }
 }

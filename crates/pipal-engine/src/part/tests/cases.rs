@@ -5,7 +5,10 @@ use super::world::{
     Resource, Row, batch_of, check_read, disk, identity, key, open, part_of, part_path, series_of, write,
 };
 use crate::part::PartWriter;
-use crate::rows::{CHUNK_ROWS_MAX, EntitySelector, ResourceHead, ResourceKey, RowBatch, RowKind, RowSource};
+use crate::rows::{
+    CHUNK_ROWS_MAX, EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowKind,
+    RowSource,
+};
 use pipal_codec::Effort;
 use pipal_model::value::{encode_int_array, encode_str_array};
 use pipal_model::{ColumnKey, ColumnType, ErrorKind, RowPolicy, TimeRange, Value};
@@ -122,6 +125,31 @@ fn se_141_a_series_that_spans_many_row_groups_is_returned_completely() {
         let selector = EntitySelector::Exact(vec![b"b".to_vec()]);
         check_read(&part, &resource, &selector, TimeRange { begin, end }, &resource.head.columns).unwrap();
     }
+}
+
+#[test]
+fn row_groups_outside_of_the_time_range_are_not_read() {
+    let times: Vec<i64> = (0..5 * CHUNK_ROWS_MAX as i64).collect();
+    let resource = single_resource(&[(b"s", &times)]);
+    let part = part_of(std::slice::from_ref(&resource), CHUNK_ROWS_MAX, Effort::Fast);
+    let groups = part.summary().row_groups;
+    assert_eq!(groups, 5);
+    let list = part.series(&resource.head.key, &EntitySelector::All).unwrap();
+    let read = |begin, end| {
+        let time = TimeRange { begin, end };
+        let request = ReadRequest { key: &resource.head.key, time, columns: &[] };
+        let (mut out, mut counts, mut stats) = (RowBatch::default(), Vec::new(), ReadStats::default());
+        part.read(&request, &list, 0..1, &mut out, &mut counts, &mut stats).unwrap();
+        stats
+    };
+    let cold = read(10_000, 10_009);
+    assert_eq!((cold.row_groups_considered, cold.row_groups_pruned, cold.row_groups_read), (5, 4, 1));
+    assert_eq!((cold.rows, cold.cache_hits), (10, 0));
+    assert!(cold.file_bytes > 0);
+    let warm = read(10_000, 10_009);
+    assert_eq!((warm.cache_hits, warm.file_bytes, warm.rows), (1, 0, 10));
+    // Outside of the resource's own times not even the index of row groups is asked.
+    assert_eq!(read(i64::MIN, -1), ReadStats::default());
 }
 
 /// The two-ended scan of the seed lost rows of narrow ranges (D-09).

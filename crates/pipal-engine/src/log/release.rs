@@ -31,6 +31,7 @@ impl Log {
     }
 
     fn release_files(&mut self, covered_seq: u64, report: &mut ReleaseReport) -> Result<()> {
+        self.sync_removal()?;
         if self.newest_is_settled(covered_seq) && !self.is_failed() {
             self.start_file()?;
         }
@@ -46,8 +47,17 @@ impl Log {
                 report.removed.push(oldest.path.clone());
             }
             self.closed.pop_front();
-            // The order must hold after a power cut too: a file missing between others counts as lost.
+            self.removal_unsynced = true;
+            self.sync_removal()?;
+        }
+        Ok(())
+    }
+
+    /// Makes a removal durable before the next one: a file missing between others counts as lost.
+    fn sync_removal(&mut self) -> Result<()> {
+        if self.removal_unsynced {
             self.fs.sync_dir(&self.dir)?;
+            self.removal_unsynced = false;
         }
         Ok(())
     }

@@ -335,9 +335,7 @@ impl FileReader<'_> {
 
     fn cut(&mut self, offset: u64, reason: &'static str) {
         let length = self.window.size() - offset;
-        if length > 0 {
-            self.report.cut_tails.push(CutTail { file: self.file.path.clone(), offset, length, reason });
-        }
+        self.report.cut_tails.push(CutTail { file: self.file.path.clone(), offset, length, reason });
     }
 }
 

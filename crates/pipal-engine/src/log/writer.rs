@@ -37,7 +37,8 @@ pub(super) struct CurrentFile {
     synced_length: u64,
     /// Definitions that it holds.
     definitions: HashSet<u128>,
-    /// Set when there may be bytes behind `length` that could not be cut off.
+    /// Set when nothing may be appended any more: there may be bytes behind `length` that could not be cut off, or a
+    /// header on disk that tells where this file ends.
     sealed: bool,
 }
 
@@ -48,6 +49,8 @@ pub struct Log {
     pub(super) options: LogOptions,
     pub(super) closed: VecDeque<ClosedFile>,
     pub(super) current: Option<CurrentFile>,
+    /// Set while the directory has to be synced before another file may be removed.
+    pub(super) removal_unsynced: bool,
     /// The newest file that is not the current one and has a header.
     previous: Option<FileEnd>,
     next_seq: u64,
@@ -97,6 +100,7 @@ impl Log {
         let mut log = Log {
             closed: closed.collect(),
             current: None,
+            removal_unsynced: false,
             previous: newest.map(|file| FileEnd { first_seq: file.first_seq, end: file.end }),
             next_seq,
             durable_seq: next_seq - 1,
@@ -108,7 +112,7 @@ impl Log {
             options,
         };
         if let Some(newest) = newest
-            && let Err(e) = make_durable(&*log.fs, newest)
+            && let Err(e) = make_durable(&*log.fs, newest).and_then(|()| log.fs.sync_dir(dir))
         {
             log.fail(&e);
         }
@@ -255,7 +259,8 @@ impl Log {
         if fits { Ok(()) } else { self.start_file() }
     }
 
-    /// Replaces the current file by a new one. An error leaves everything as it was, or the log failed.
+    /// Replaces the current file by a new one. After an error the next append tries again, unless the log failed. The
+    /// old file takes nothing more in either case: an unfinished header may tell after a crash where it ends.
     pub(super) fn start_file(&mut self) -> Result<()> {
         // The header of the new file vouches for the old one. A sealed file is synced although all of its good
         // bytes may be: what is behind them must not look different after the next power cut.
@@ -268,9 +273,13 @@ impl Log {
             current.synced_length = current.length;
             self.durable_seq = self.next_seq - 1;
         }
-        let current = self.current.as_ref();
-        let previous =
-            current.map(|file| FileEnd { first_seq: file.first_seq, end: file.length }).or(self.previous);
+        let previous = match &mut self.current {
+            Some(current) => {
+                current.sealed = true;
+                Some(FileEnd { first_seq: current.first_seq, end: current.length })
+            }
+            None => self.previous,
+        };
         let file = self.create_file(previous)?;
         if let Some(old) = self.current.replace(file) {
             self.previous = previous;

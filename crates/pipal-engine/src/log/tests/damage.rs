@@ -12,7 +12,7 @@ fn durable_log(compression: Compression, cleanly: bool) -> SimulatedFileSystem {
     let (mut log, _) = Log::open(Arc::new(fs.clone()), Path::new(DIR), options, &mut ignore).unwrap();
     for group in 0..12u8 {
         let payloads: Vec<Vec<u8>> =
-            (0..=group % 3).map(|entry| vec![group; 400 + usize::from(entry) * 200]).collect();
+            (0..=usize::from(group % 3)).map(|i| noisy(group, 400 + i * 200)).collect();
         let definitions = [definition(group % 4 + 1)];
         let entries: Vec<LogEntry<'_>> =
             payloads.iter().map(|payload| LogEntry { payload, definitions: &definitions }).collect();
@@ -23,6 +23,12 @@ fn durable_log(compression: Compression, cleanly: bool) -> SimulatedFileSystem {
         log.close().unwrap();
     }
     fs
+}
+
+/// Bytes that compress a little.
+fn noisy(seed: u8, length: usize) -> Vec<u8> {
+    let mut noise = crate::fs::Random::new(u64::from(seed));
+    (0..length).map(|i| if i % 4 < 2 { seed } else { noise.next() as u8 }).collect()
 }
 
 /// The last group of the last file has no witness; its entries.

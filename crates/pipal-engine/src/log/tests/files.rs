@@ -92,6 +92,25 @@ fn a_file_that_cannot_be_removed_is_tried_again() {
     assert_eq!((report.removed.len(), report.failure.is_none()), (4, true));
 }
 
+/// Two removals in a row whose directory could not be synced: after a power cut the second was on disk and the first
+/// was not, and a file seemed to be lost from between.
+#[test]
+fn removals_reach_the_disk_in_order() {
+    let fs = SimulatedFileSystem::new();
+    let (mut log, _) = open(&fs);
+    for _ in 0..9 {
+        append(&mut log, &[&[1; 2500]]).unwrap();
+    }
+    log.sync().unwrap();
+    for covered in [1, 2, 3] {
+        fs.fail_at(next_operation(&fs) + 1, Fault::Eio);
+        log.release(covered);
+    }
+    for (policy, image) in fs.crash_images(4, 0..30) {
+        assert_eq!(entries(&image).1.damages, [], "{policy:?}");
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_and_heals() {
     let fs = SimulatedFileSystem::new();
@@ -175,6 +194,25 @@ fn a_failed_sync_is_final() {
     let (log, report) = open(&fs);
     assert_eq!((report.entries, log.is_failed()), (2, false));
     assert_eq!(entries(&fs.crash_image(CrashPolicy::Nothing)).0.len(), 2);
+}
+
+/// A new file got half of its header when the disk was full, and could not be removed. A small entry still fitted into
+/// the old file and was acknowledged; after the next start the header was believed and the entry cut off.
+#[test]
+fn an_unfinished_header_ends_the_old_file() {
+    let fs = SimulatedFileSystem::new();
+    let (mut log, _) = open(&fs);
+    append(&mut log, &[&[1; 2000]]).unwrap();
+    log.sync().unwrap();
+    fs.fail_at(next_operation(&fs) + 1, Fault::Enospc);
+    fs.fail_at(next_operation(&fs) + 2, Fault::Eio);
+    assert!(append(&mut log, &[&[2; 4000]]).is_err());
+    append(&mut log, &[b"small"]).unwrap();
+    log.sync().unwrap();
+    for (policy, image) in fs.crash_images(3, 0..10) {
+        let (found, report) = entries(&image);
+        assert_eq!(found.len(), 2, "{policy:?}: {report:?}");
+    }
 }
 
 /// The sync of a new file's header failed, and the kernel forgot the header. The next process could read it, let the

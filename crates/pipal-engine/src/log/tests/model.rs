@@ -70,6 +70,8 @@ pub(super) struct Driver {
     undecided: Vec<Item>,
     /// Entries up to this one were released.
     covered: u64,
+    /// The last operation before the power goes, if a test cuts it.
+    last_operation: u64,
     /// Makes payloads distinct, those of failed appends too.
     attempts: u64,
 }
@@ -84,10 +86,21 @@ impl Driver {
             durable: 0,
             undecided: Vec::new(),
             covered: 0,
+            last_operation: u64::MAX,
             attempts: 0,
         };
         driver.reopen();
         driver
+    }
+
+    /// Lets so many operations happen and none after them.
+    pub(super) fn cut_power_after(&mut self, last_operation: u64) {
+        self.last_operation = last_operation;
+        self.fs.power_cut_after(last_operation);
+    }
+
+    pub(super) fn power_is_off(&self) -> bool {
+        self.fs.counters().operations > self.last_operation
     }
 
     pub(super) fn play(&mut self, step: &Step) {
@@ -192,6 +205,9 @@ impl Driver {
                 return;
             }
         }
+        if self.power_is_off() {
+            return;
+        }
         panic!("the log cannot be opened");
     }
 
@@ -232,6 +248,7 @@ impl Driver {
                 durable: self.durable,
                 undecided: self.undecided.clone(),
                 covered: self.covered,
+                last_operation: u64::MAX,
                 attempts: self.attempts,
             };
             after.reopen();

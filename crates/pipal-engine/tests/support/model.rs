@@ -1,6 +1,6 @@
 //! What the engine must hold, kept as simply as possible.
 
-use pipal_engine::{GroupId, SegmentBounds, TableKey};
+use pipal_engine::{GroupId, TableKey};
 use pipal_model::{ColumnKey, Layout, RowPolicy, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,9 +100,5 @@ impl Model {
 
     pub fn drop_group(&mut self, group: GroupId) {
         self.tables.retain(|key, _| key.group != group);
-    }
-
-    pub fn drop_segment(&mut self, group: GroupId, bounds: SegmentBounds) {
-        self.tables.retain(|key, _| key.group != group || key.segment != bounds);
     }
 }

@@ -117,6 +117,8 @@ pub struct World {
     pub engine: Engine,
     pub report: RecoveryReport,
     pub groups: BTreeMap<GroupId, (GroupOptions, RowPolicy)>,
+    /// Groups that were deleted.
+    pub dropped: BTreeMap<GroupId, (GroupOptions, RowPolicy)>,
     pub model: Model,
 }
 
@@ -126,7 +128,7 @@ impl World {
     pub fn new(fs: Arc<dyn FileSystem>, options: EngineOptions) -> Self {
         let clock = Arc::new(ManualClock::new(NOW));
         let (engine, report) = Engine::open(fs.clone(), clock.clone(), Path::new(ROOT), options.clone()).unwrap();
-        World { fs, clock, options, engine, report, groups: BTreeMap::new(), model: Model::default() }
+        World { fs, clock, options, engine, report, groups: BTreeMap::new(), dropped: BTreeMap::new(), model: Model::default() }
     }
 
     pub fn put_group(&mut self, id: GroupId, options: GroupOptions, policy: RowPolicy) {

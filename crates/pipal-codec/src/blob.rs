@@ -78,7 +78,7 @@ fn write_frames(values: &[&[u8]], effort: Effort, out: &mut Vec<u8>) -> Option<(
 fn compress(raw: &[u8], effort: Effort) -> Option<Vec<u8>> {
     let level = match effort {
         Effort::Fast => 1,
-        Effort::Thorough => 3,
+        Effort::Thorough => 6,
     };
     COMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {

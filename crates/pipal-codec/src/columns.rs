@@ -1,5 +1,6 @@
 //! Whole columns: header byte, validity, body of the values that are there.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use pipal_model::ColumnType;
@@ -23,10 +24,10 @@ pub fn encode_column(column: &Column, effort: Effort, out: &mut Vec<u8>) {
     let at = out.len();
     out.push(0);
     let encoding = match (mode, column.validity()) {
-        (0, _) => encode_values(column, |_| true, effort, out),
+        (0, _) => encode_values(column, None, effort, out),
         (_, Validity::Mixed(list)) if list.contains(&Presence::Value) => {
             validity::write_mixed(list, out);
-            encode_values(column, |row| list.get(row) == Some(&Presence::Value), effort, out)
+            encode_values(column, Some(list), effort, out)
         }
         (validity::MIXED, Validity::Mixed(list)) => {
             validity::write_mixed(list, out);
@@ -39,23 +40,19 @@ pub fn encode_column(column: &Column, effort: Effort, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the body of the values for whose rows `has_value` holds.
-fn encode_values(
-    column: &Column,
-    has_value: impl Fn(usize) -> bool,
-    effort: Effort,
-    out: &mut Vec<u8>,
-) -> Encoding {
-    fn keep<T: Copy>(values: &[T], has_value: impl Fn(usize) -> bool) -> Vec<T> {
-        values.iter().enumerate().filter(|(row, _)| has_value(*row)).map(|(_, v)| *v).collect()
+/// Appends the body of the values that are there; without a list, all are.
+fn encode_values(column: &Column, list: Option<&[Presence]>, effort: Effort, out: &mut Vec<u8>) -> Encoding {
+    fn keep<'a, T: Copy>(values: &'a [T], list: Option<&[Presence]>) -> Cow<'a, [T]> {
+        let Some(list) = list else { return Cow::Borrowed(values) };
+        let present = values.iter().zip(list).filter(|(_, presence)| **presence == Presence::Value);
+        Cow::Owned(present.map(|(value, _)| *value).collect())
     }
     match column.data() {
-        ColumnData::I64(values) => ints::encode_body(&keep(values, has_value), effort, out),
-        ColumnData::F64(values) => floats::encode_body(&keep(values, has_value), effort, out),
+        ColumnData::I64(values) => ints::encode_body(&keep(values, list), effort, out),
+        ColumnData::F64(values) => floats::encode_body(&keep(values, list), effort, out),
         ColumnData::Bytes(values) => {
-            let rows = (0..values.len()).filter(|row| has_value(*row));
-            let values: Vec<&[u8]> = rows.map(|row| values.get(row)).collect();
-            texts::encode_body(&values, effort, out)
+            let slices: Vec<&[u8]> = (0..values.len()).map(|row| values.get(row)).collect();
+            texts::encode_body(&keep(&slices, list), effort, out)
         }
     }
 }

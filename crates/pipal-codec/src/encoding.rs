@@ -43,6 +43,8 @@ pub enum Encoding {
     Keyed = 10,
     /// Integers as an entropy-coded bit width and the bits below the leading one.
     Classes = 11,
+    /// Integers as distances from the product of two other columns.
+    Product = 12,
     /// Floats that are decimal numbers, as integers with one decimal exponent.
     Decimal = 16,
     /// Floats cut into their predictable upper bits and their noisy lower bits.
@@ -67,6 +69,7 @@ impl Encoding {
             9 => Encoding::Paged,
             10 => Encoding::Keyed,
             11 => Encoding::Classes,
+            12 => Encoding::Product,
             16 => Encoding::Decimal,
             17 => Encoding::Split,
             24 => Encoding::Slices,

@@ -51,9 +51,8 @@ pub(crate) fn encode_body(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> 
         write_decimal(values, power, effort, out);
     }
     let decimal_bytes = out.len() - at;
-    // Decimals that halve the raw size leave little to the encodings of bits, except where values repeat.
-    let good_enough = decimal_power.is_some() && decimal_bytes * 2 <= values.len() * 8;
-    if good_enough && effort == Effort::Fast {
+    // Decimals that halve the raw size leave little to the encodings of bits.
+    if decimal_power.is_some() && decimal_bytes * 2 <= values.len() * 8 {
         return Encoding::Decimal;
     }
     let ordered: Vec<i64> = values.iter().map(|v| ordered_bits(*v)).collect();
@@ -78,9 +77,13 @@ pub(crate) fn encode_body(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> 
 fn decimal(value: f64, power: f64) -> Option<i64> {
     /// Doubles below this convert to `i64` exactly when they are whole.
     const LIMIT: f64 = 9.0e18;
-    let digits = (value * power).round_ties_even();
-    // The comparison also turns away NaN.
-    let whole = if digits.abs() < LIMIT { digits as i64 } else { return None };
+    /// From here on doubles are whole, and adding a half would change them.
+    const WHOLE: f64 = (1u64 << 52) as f64;
+    let scaled = value * power;
+    let magnitude = scaled.abs();
+    // The comparison also turns away NaN. Without SSE 4.1, rounding would be a call.
+    let half = if magnitude < WHOLE { 0.5f64.copysign(scaled) } else { 0.0 };
+    let whole = if magnitude < LIMIT { (scaled + half) as i64 } else { return None };
     ((whole as f64 / power).to_bits() == value.to_bits()).then_some(whole)
 }
 
@@ -256,7 +259,7 @@ fn decode_split(
     let lower = reader.take(length)?;
     let mut ordered = vec![0; out.len()];
     decode_i64s_at(upper_reader, count, start, &mut ordered)?;
-    unpack_with(lower, shift, start, out, |low| f64::from_bits(low));
+    unpack_with(lower, shift, start, out, f64::from_bits);
     for (slot, upper) in out.iter_mut().zip(ordered) {
         *slot = from_ordered_bits(upper.wrapping_shl(shift) | slot.to_bits() as i64);
     }

@@ -15,6 +15,7 @@ pub mod filter;
 pub mod floats;
 pub mod frontcode;
 pub mod ints;
+pub mod product;
 mod reader;
 mod texts;
 mod validity;

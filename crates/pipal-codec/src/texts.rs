@@ -4,12 +4,11 @@
 //! [contents](crate::blob). `Dictionary`: varint number of distinct values; sized `Slices` body of them in
 //! ascending order; integer stream of codes.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::ops::Range;
 
+use hashbrown::HashTable;
 use pipal_model::value::write_varint;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::blob;
 use crate::column::BytesData;
@@ -60,8 +59,9 @@ fn find_dictionary<'a>(values: &[&'a [u8]], effort: Effort) -> Option<(Vec<&'a [
     /// A flush gives up when most of this many values differ.
     const SAMPLE: usize = 256;
     let mut codes = Vec::with_capacity(values.len());
-    let mut known: HashMap<&[u8], i64, BuildHasherDefault<Xxh3Default>> = HashMap::default();
+    let mut known: HashTable<u32> = HashTable::new();
     let mut distinct: Vec<&[u8]> = Vec::new();
+    let mut hashes: Vec<u64> = Vec::new();
     let mut previous: Option<(&[u8], i64)> = None;
     for (i, &value) in values.iter().enumerate() {
         if let Some((bytes, code)) = previous
@@ -70,13 +70,17 @@ fn find_dictionary<'a>(values: &[&'a [u8]], effort: Effort) -> Option<(Vec<&'a [
             codes.push(code);
             continue;
         }
-        let next = distinct.len() as i64;
-        let code = *known.entry(value).or_insert(next);
-        if code == next {
+        let hash = xxh3_64(value);
+        let same = |code: &u32| distinct.get(*code as usize) == Some(&value);
+        let hash_of = |code: &u32| hashes.get(*code as usize).copied().unwrap_or(0);
+        let entry = known.entry(hash, same, hash_of).or_insert_with(|| distinct.len() as u32);
+        let code = *entry.get();
+        if code as usize == distinct.len() {
             distinct.push(value);
+            hashes.push(hash);
         }
-        codes.push(code);
-        previous = Some((value, code));
+        codes.push(i64::from(code));
+        previous = Some((value, i64::from(code)));
         if effort == Effort::Fast && i == SAMPLE && distinct.len() > SAMPLE * 3 / 4 {
             return None;
         }

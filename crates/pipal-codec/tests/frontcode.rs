@@ -1,4 +1,5 @@
 //! Front-coded dictionaries against a sorted list.
+#![allow(clippy::unwrap_used)]
 
 use pipal_codec::frontcode::{BLOCK_BYTES, Block, Cursor, Writer, find, get, lower_bound};
 use proptest::prelude::*;
@@ -21,6 +22,8 @@ fn any_keys() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
     #[test]
     fn blocks_hold_all_keys_in_order(keys in any_keys(), probes in prop::collection::vec(prop::collection::vec(0u8..255, 0..6), 0..20)) {
         let blocks = write(&keys);

@@ -1,4 +1,5 @@
 //! Every column comes back bit for bit, whole and by ranges.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What typical chunks may cost. A part holds thousands of small columns, so bytes per column matter.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

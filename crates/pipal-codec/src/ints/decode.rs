@@ -71,6 +71,7 @@ fn decode_at_depth(
         Encoding::Paged => decode_pages(reader, count, start, out, depth)?,
         Encoding::Empty => return Err(reader.error("no values where some are expected")),
         Encoding::Keyed => return Err(reader.error("keys are needed to read this stream")),
+        Encoding::Product => return Err(reader.error("factors are needed to read this column")),
         Encoding::Decimal | Encoding::Split | Encoding::Slices => {
             return Err(reader.error("not an encoding of integers"));
         }

@@ -9,6 +9,7 @@ use pipal_model::value::{write_varint, zigzag};
 use super::PAGE_VALUES;
 use super::framed::Offsets;
 use super::repeats::{count_runs, find_period, write_dictionary, write_periodic, write_runs};
+use crate::bits::width_of;
 use crate::encoding::{Effort, Encoding, header_byte};
 
 /// Appends the body of a stream and tells its encoding.
@@ -21,10 +22,15 @@ pub(crate) fn encode_body(values: &[i64], effort: Effort, out: &mut Vec<u8>) -> 
         return encoding;
     }
     let mut best = Trial::start(values);
-    best.try_plain(values, effort);
-    best.try_repeats(values, effort);
-    out.extend_from_slice(&best.bytes);
-    best.encoding
+    if let Some(period) = find_period(values) {
+        best.attempt(Encoding::Periodic, |out| write_periodic(values, period, effort, out));
+    }
+    // Many repetitions of a short period leave nothing to gain.
+    if best.size * 32 > values.len() * 8 {
+        best.try_plain(values, effort);
+        best.try_repeats(values, effort);
+    }
+    best.finish(values, out)
 }
 
 /// Appends a stream (header byte and body) that contains no other streams.
@@ -34,8 +40,7 @@ pub(super) fn encode_nested(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
     let encoding = encode_regular(values, out).unwrap_or_else(|| {
         let mut best = Trial::start(values);
         best.try_plain(values, effort);
-        out.extend_from_slice(&best.bytes);
-        best.encoding
+        best.finish(values, out)
     });
     if let Some(slot) = out.get_mut(at) {
         *slot = header_byte(encoding, 0);
@@ -63,15 +68,25 @@ const MIN_CLASSES_VALUES: usize = 128;
 
 /// The smallest body found so far.
 struct Trial {
+    /// `Raw` until something smaller is found; its bytes are then made at the end.
     encoding: Encoding,
     bytes: Vec<u8>,
+    size: usize,
     scratch: Vec<u8>,
 }
 
 impl Trial {
     fn start(values: &[i64]) -> Self {
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Trial { encoding: Encoding::Raw, bytes, scratch: Vec::new() }
+        Trial { encoding: Encoding::Raw, bytes: Vec::new(), size: values.len() * 8, scratch: Vec::new() }
+    }
+
+    /// Appends the winner and tells its encoding.
+    fn finish(self, values: &[i64], out: &mut Vec<u8>) -> Encoding {
+        match self.encoding {
+            Encoding::Raw => out.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+            _ => out.extend_from_slice(&self.bytes),
+        }
+        self.encoding
     }
 
     fn attempt(&mut self, encoding: Encoding, write: impl FnOnce(&mut Vec<u8>)) {
@@ -81,7 +96,8 @@ impl Trial {
     }
 
     fn keep_smaller(&mut self, encoding: Encoding) {
-        if self.scratch.len() < self.bytes.len() {
+        if self.scratch.len() < self.size {
+            self.size = self.scratch.len();
             std::mem::swap(&mut self.scratch, &mut self.bytes);
             self.encoding = encoding;
         }
@@ -97,39 +113,40 @@ impl Trial {
             self.scratch.clear();
             offsets.write_classes(&mut self.scratch);
             // Decoding takes some four times as long as unpacking, which a small gain does not pay for.
-            if self.scratch.len() + self.bytes.len() / 20 < self.bytes.len() {
+            if self.scratch.len() + self.size / 20 < self.size {
                 self.keep_smaller(Encoding::Classes);
             }
         }
     }
 
     fn try_repeats(&mut self, values: &[i64], effort: Effort) {
-        if let Some(period) = find_period(values) {
-            self.attempt(Encoding::Periodic, |out| write_periodic(values, period, effort, out));
-        }
         if count_runs(values) * 3 <= values.len() {
             self.attempt(Encoding::Runs, |out| write_runs(values, effort, out));
         }
-        if let Some(distinct) = distinct_values(values, effort) {
+        let best_bits = self.size * 8 / values.len().max(1);
+        if let Some(distinct) = distinct_values(values, effort, best_bits) {
             self.attempt(Encoding::Dictionary, |out| write_dictionary(values, &distinct, effort, out));
         }
     }
 }
 
 /// The distinct values in ascending order, if they are few enough for a dictionary to pay.
-fn distinct_values(values: &[i64], effort: Effort) -> Option<Vec<i64>> {
-    /// A flush looks at this many values before it sorts all of them.
+/// `best_bits` is what a value costs without one.
+fn distinct_values(values: &[i64], effort: Effort, best_bits: usize) -> Option<Vec<i64>> {
+    /// This many values are looked at before all are sorted.
     const SAMPLE: usize = 256;
     if values.len() < 16 {
         return None;
     }
     let limit = values.len() / 4;
-    if effort == Effort::Fast && values.len() > SAMPLE {
+    if values.len() > SAMPLE {
         let stride = values.len() / SAMPLE;
         let mut sample: Vec<i64> = values.iter().copied().step_by(stride).collect();
         sample.sort_unstable();
         sample.dedup();
-        if sample.len() > SAMPLE / 4 {
+        let code_bits = width_of(sample.len() as u64 - 1) as usize;
+        let most = if effort == Effort::Fast { SAMPLE / 4 } else { SAMPLE / 2 };
+        if sample.len() > most || (effort == Effort::Fast && best_bits <= code_bits) {
             return None;
         }
     }

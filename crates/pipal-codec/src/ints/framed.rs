@@ -57,12 +57,30 @@ impl Offsets {
 
     /// The cheapest way to write the offsets in frames, as `Packed` or as `Delta`.
     pub(super) fn best_frames(&self, effort: Effort) -> Frames {
-        let count = self.values.len();
-        let packed = packed_frame_codes(count, effort).iter().map(|&code| (FrameKind::Packed, code));
-        let delta = delta_frame_codes(count, effort);
-        let delta = delta.iter().flat_map(|&code| [(FrameKind::Delta, code), (FrameKind::Zigzag, code)]);
-        let candidates = packed.chain(delta).map(|(kind, code)| Frames::new(self, kind, code));
+        let kinds = self.promising_kinds(effort);
+        let codes = |kind| frame_codes(kind, self.values.len(), effort).iter();
+        let candidates =
+            kinds.flat_map(|kind| codes(kind).map(move |&code| Frames::new(&self.values, kind, code)));
         candidates.min_by_key(|frames| frames.bytes).unwrap_or_default()
+    }
+
+    /// The kind that is cheapest for a sample, or for merges also those that come close.
+    fn promising_kinds(&self, effort: Effort) -> impl Iterator<Item = FrameKind> {
+        /// Neighbouring values that are sampled together, so that their differences count.
+        const STRETCH: usize = 128;
+        let stretches = if effort == Effort::Fast { 4 } else { 12 };
+        let stride = self.values.len() / stretches;
+        let mut sample = Vec::new();
+        if stride > STRETCH {
+            let stretches = self.values.chunks(stride).filter_map(|chunk| chunk.get(..STRETCH));
+            sample.extend(stretches.flatten());
+        }
+        // Frame code 1 is one frame per stretch. Short lists are their own sample.
+        let (values, code) = if sample.is_empty() { (&self.values, 0) } else { (&sample, 1) };
+        let costs = FrameKind::ALL.map(|kind| (Frames::new(values, kind, code).bytes, kind));
+        let least = costs.iter().map(|(bytes, _)| *bytes).min().unwrap_or(0);
+        let limit = if effort == Effort::Fast { least } else { least + least / 10 };
+        costs.into_iter().filter(move |(bytes, _)| *bytes <= limit).map(|(_, kind)| kind)
     }
 
     /// Appends the body and tells its encoding.
@@ -106,6 +124,10 @@ pub(super) enum FrameKind {
     Zigzag,
 }
 
+impl FrameKind {
+    const ALL: [FrameKind; 3] = [FrameKind::Packed, FrameKind::Delta, FrameKind::Zigzag];
+}
+
 /// Frames that are planned but not written.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
@@ -126,10 +148,10 @@ struct Frame {
 }
 
 impl Frames {
-    pub(super) fn new(offsets: &Offsets, kind: FrameKind, code: u8) -> Self {
+    pub(super) fn new(offsets: &[u64], kind: FrameKind, code: u8) -> Self {
         let mut frames = Frames { kind, code, ..Frames::default() };
-        frames.residuals.reserve(offsets.values.len());
-        for values in offsets.values.chunks(frame_len(code, offsets.values.len())) {
+        frames.residuals.reserve(offsets.len());
+        for values in offsets.chunks(frame_len(code, offsets.len())) {
             frames.add(values);
         }
         frames
@@ -179,17 +201,13 @@ fn reduce_deltas(kind: FrameKind, deltas: &mut [u64]) -> u64 {
     median
 }
 
-fn packed_frame_codes(count: usize, effort: Effort) -> &'static [u8] {
-    match (count, effort) {
-        (0..=256, _) => &[0],
-        (_, Effort::Fast) => &[2],
-        (_, Effort::Thorough) => &[0, 1, 2, 4],
-    }
-}
-
-fn delta_frame_codes(count: usize, effort: Effort) -> &'static [u8] {
-    match (count, effort) {
-        (0..=256, _) => &[0],
+/// Frame codes worth trying.
+fn frame_codes(kind: FrameKind, count: usize, effort: Effort) -> &'static [u8] {
+    match (kind, effort) {
+        _ if count <= 256 => &[0],
+        (FrameKind::Packed, Effort::Fast) => &[2],
+        (FrameKind::Packed, Effort::Thorough) => &[0, 1, 2, 4],
+        // Reading one value sums up the differences of its frame, so frames stay short.
         (_, Effort::Fast) => &[4],
         (_, Effort::Thorough) => &[2, 4],
     }

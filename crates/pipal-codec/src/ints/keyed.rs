@@ -103,12 +103,21 @@ struct KeyTable {
 impl KeyTable {
     /// None when keys repeat too little for the table to pay.
     fn of(values: &[i64], keys: &[i64]) -> Option<Self> {
-        let mut pairs: Vec<(i64, i64)> = keys.iter().copied().zip(values.iter().copied()).collect();
-        pairs.sort_unstable();
-        pairs.dedup_by_key(|(key, _)| *key);
-        let repeats = pairs.len() > 1 && pairs.len() * 4 <= values.len();
-        let (keys, bases) = pairs.into_iter().unzip();
-        repeats.then_some(KeyTable { keys, bases })
+        let mut distinct = keys.to_vec();
+        // The stable sort is quick on rows of series after series: it merges ascending runs.
+        distinct.sort();
+        distinct.dedup();
+        if distinct.len() < 2 || distinct.len() * 4 > values.len() {
+            return None;
+        }
+        let mut bases = vec![i64::MAX; distinct.len()];
+        let mut finder = Finder::new(&distinct);
+        for (&key, &value) in keys.iter().zip(values) {
+            if let Some(base) = finder.find(key).and_then(|i| bases.get_mut(i)) {
+                *base = value.min(*base);
+            }
+        }
+        Some(KeyTable { keys: distinct, bases })
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::framed::{FrameKind, Frames, Offsets};
 use super::repeats::{write_dictionary, write_periodic, write_runs};
-use super::{decode_body, encode_i64s};
+use super::{bounds_of_body, decode_body, encode_i64s};
 use crate::encoding::{Effort, Encoding, read_header};
 use crate::reader::Reader;
 
@@ -25,6 +25,22 @@ fn check(encoding: Encoding, body: &[u8], values: &[i64], start: usize) {
         decode_body(encoding, Reader::new(body), values.len(), range.start, &mut out).unwrap();
         assert_eq!(out, &values[range]);
     }
+    damage(encoding, body, values.len(), start);
+}
+
+/// Damaged bodies may give other values, nothing worse.
+fn damage(encoding: Encoding, body: &[u8], count: usize, salt: usize) {
+    for i in 0..body.len().min(24) {
+        let mut damaged = body.to_vec();
+        let at = (i + salt) % 24 % body.len();
+        damaged[at] ^= 1 << (i % 8) | (salt as u8 & 0x91);
+        if salt.is_multiple_of(3) {
+            damaged.truncate(body.len() - i % body.len());
+        }
+        let mut out = vec![0; count - salt % count];
+        let _ = decode_body(encoding, Reader::new(&damaged), count, salt % count, &mut out);
+        let _ = bounds_of_body(encoding, Reader::new(&damaged), count);
+    }
 }
 
 proptest! {
@@ -34,7 +50,7 @@ proptest! {
         for kind in [FrameKind::Packed, FrameKind::Delta, FrameKind::Zigzag] {
             for code in [0, 1, 2, 7] {
                 let mut body = Vec::new();
-                let encoding = offsets.write(&Frames::new(&offsets, kind, code), &mut body);
+                let encoding = offsets.write(&Frames::new(&offsets.values, kind, code), &mut body);
                 check(encoding, &body, &values, start);
             }
         }

@@ -1,5 +1,5 @@
 //! Columns for property tests, and what must hold for every encoded column.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::ops::Range;
 

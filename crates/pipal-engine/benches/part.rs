@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p pipal-engine --bench part` prints sizes first, then times.
 
+#![allow(clippy::expect_used, missing_docs)]
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pipal_codec::Effort;
 use pipal_engine::cache::BlockCache;

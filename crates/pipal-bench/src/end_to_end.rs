@@ -237,6 +237,7 @@ async fn refusals_are_faults_and_refused_points_need_not_be_there() {
     let ledger = writer.with_ledger(Ledger::clone);
     let verification = verify_all(&connections, &writer.shape, &ledger).await.unwrap();
     assert!(verification.is_clean(), "{:?}", verification.texts);
+    assert_eq!(verification.expected, totals.points_acknowledged, "what was answered well must be there");
 }
 
 #[tokio::test]

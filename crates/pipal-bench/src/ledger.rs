@@ -4,15 +4,44 @@ use std::collections::HashMap;
 
 use crate::plan::{Chunking, WorkItem};
 
-/// One write of one chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempt {
-    pub pass: u32,
-    pub first_id: u64,
-    pub acknowledged: bool,
+/// Which messages of a stream were answered with success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acknowledged {
+    None,
+    All,
+    /// One bit per message, 64 to a word: the stream broke, or some messages were refused.
+    Some(Vec<u64>),
 }
 
-/// All writes of a load. Chunks are the unit, because a stream is acknowledged as a whole or not at all.
+impl Acknowledged {
+    /// True if the message at this place of the stream was acknowledged.
+    pub fn covers(&self, offset: u64) -> bool {
+        match self {
+            Acknowledged::None => false,
+            Acknowledged::All => true,
+            Acknowledged::Some(words) => {
+                words.get((offset / 64) as usize).is_some_and(|word| word >> (offset % 64) & 1 == 1)
+            }
+        }
+    }
+
+    fn count(&self, messages: u64) -> u64 {
+        match self {
+            Acknowledged::All => messages,
+            _ => (0..messages).filter(|&offset| self.covers(offset)).count() as u64,
+        }
+    }
+}
+
+/// One write of one chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Attempt {
+    pass: u32,
+    first_id: u64,
+    acknowledged: Acknowledged,
+}
+
+/// All writes of a load. A chunk is one stream: what differs between its points is at most whether they were answered.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub chunking: Chunking,
@@ -39,16 +68,16 @@ impl Ledger {
 
     /// Notes a stream that is about to be sent.
     pub fn sent(&mut self, item: WorkItem, first_id: u64) {
-        let attempt = Attempt { pass: item.pass, first_id, acknowledged: false };
+        let attempt = Attempt { pass: item.pass, first_id, acknowledged: Acknowledged::None };
         self.attempts.entry((item.bucket, item.chunk)).or_default().push(attempt);
         self.buckets_end = self.buckets_end.max(item.bucket + 1);
     }
 
-    /// Notes that every message of the stream was answered with success. False if the stream is unknown.
-    pub fn acknowledged(&mut self, item: WorkItem, first_id: u64) -> bool {
+    /// Notes which messages of the stream were answered with success. False if the stream is unknown.
+    pub fn acknowledged(&mut self, item: WorkItem, first_id: u64, which: Acknowledged) -> bool {
         let attempts = self.attempts.get_mut(&(item.bucket, item.chunk));
         let attempt = attempts.and_then(|list| list.iter_mut().find(|attempt| attempt.first_id == first_id));
-        attempt.map(|attempt| attempt.acknowledged = true).is_some()
+        attempt.map(|attempt| attempt.acknowledged = which).is_some()
     }
 
     /// The number of buckets from 0 that may hold rows.
@@ -56,10 +85,10 @@ impl Ledger {
         self.buckets_end
     }
 
-    /// Streams noted, and how many of them were acknowledged.
+    /// Streams noted, and how many of them were acknowledged completely.
     pub fn streams(&self) -> (usize, usize) {
         let all = self.attempts.values().flatten();
-        all.fold((0, 0), |(sent, acked), attempt| (sent + 1, acked + usize::from(attempt.acknowledged)))
+        all.fold((0, 0), |(sent, acked), attempt| (sent + 1, acked + usize::from(attempt.acknowledged == Acknowledged::All)))
     }
 
     /// The greatest pass noted.
@@ -69,11 +98,16 @@ impl Ledger {
 
     /// Distinct points that were acknowledged at least once.
     pub fn acknowledged_points(&self) -> u64 {
-        let acked = self.attempts.iter().filter(|(_, list)| list.iter().any(|attempt| attempt.acknowledged));
-        acked
-            .map(|((_, chunk), _)| self.chunking.points(*chunk))
-            .map(|points| points.end - points.start)
-            .sum()
+        let of_chunk = |(&(_, chunk), list): (&(u32, u32), &Vec<Attempt>)| {
+            let points = self.chunking.points(chunk);
+            let count = points.end - points.start;
+            match list.iter().any(|attempt| attempt.acknowledged == Acknowledged::All) {
+                true => count,
+                // Broken streams are rare: the union of their points is approximated by the fullest.
+                false => list.iter().map(|attempt| attempt.acknowledged.count(count)).max().unwrap_or(0),
+            }
+        };
+        self.attempts.iter().map(of_chunk).sum()
     }
 
     fn attempts(&self, bucket: u32, point: u64) -> (&[Attempt], u64) {
@@ -85,7 +119,7 @@ impl Ledger {
     /// The version that a read must at least return; `None` if the point may be absent.
     pub fn acknowledged_version(&self, bucket: u32, point: u64) -> Option<u64> {
         let (attempts, offset) = self.attempts(bucket, point);
-        attempts.iter().filter(|attempt| attempt.acknowledged).map(|attempt| attempt.first_id + offset).max()
+        attempts.iter().filter(|attempt| attempt.acknowledged.covers(offset)).map(|attempt| attempt.first_id + offset).max()
     }
 
     /// Judges a row of the point by its version.
@@ -128,9 +162,9 @@ mod tests {
     #[test]
     fn an_acknowledged_write_forbids_older_ones_only() {
         let mut ledger = ledger();
-        assert!(ledger.acknowledged(FIRST, 1_000));
+        assert!(ledger.acknowledged(FIRST, 1_000, Acknowledged::All));
         assert_eq!(ledger.judge(2, 13, 2_003), Judgement::Write { pass: 1 }, "sent later, may have arrived");
-        assert!(ledger.acknowledged(SECOND, 2_000));
+        assert!(ledger.acknowledged(SECOND, 2_000, Acknowledged::All));
         assert_eq!(ledger.judge(2, 13, 1_003), Judgement::Stale { acknowledged_version: 2_003 });
         assert_eq!(ledger.acknowledged_version(2, 13), Some(2_003));
     }
@@ -147,13 +181,24 @@ mod tests {
     fn acknowledged_points_count_each_point_once() {
         let mut ledger = ledger();
         assert_eq!(ledger.acknowledged_points(), 0);
-        ledger.acknowledged(FIRST, 1_000);
-        ledger.acknowledged(SECOND, 2_000);
+        ledger.acknowledged(FIRST, 1_000, Acknowledged::All);
+        ledger.acknowledged(SECOND, 2_000, Acknowledged::All);
         let last = WorkItem { bucket: 0, chunk: 2, pass: 0 };
         ledger.sent(last, 3_000);
-        ledger.acknowledged(last, 3_000);
+        ledger.acknowledged(last, 3_000, Acknowledged::All);
         assert_eq!(ledger.acknowledged_points(), 10 + 5);
-        assert!(!ledger.acknowledged(last, 4_000), "an unknown stream is no acknowledgement");
+        assert!(!ledger.acknowledged(last, 4_000, Acknowledged::All), "an unknown stream is no acknowledgement");
         assert_eq!(ledger.streams(), (3, 3));
+    }
+
+    #[test]
+    fn a_broken_stream_binds_only_the_points_that_were_answered() {
+        let mut ledger = ledger();
+        assert!(ledger.acknowledged(FIRST, 1_000, Acknowledged::Some(vec![0b1000])));
+        assert_eq!(ledger.acknowledged_version(2, 13), Some(1_003));
+        assert_eq!(ledger.acknowledged_version(2, 12), None);
+        assert_eq!(ledger.acknowledged_points(), 1);
+        assert_eq!(ledger.streams(), (2, 0));
+        assert!(!Acknowledged::Some(vec![u64::MAX]).covers(64));
     }
 }

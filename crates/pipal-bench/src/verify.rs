@@ -193,6 +193,7 @@ pub async fn verify_all(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Acknowledged;
     use crate::plan::{Chunking, WorkItem};
     use crate::shape::tests::small_shape;
 
@@ -206,7 +207,7 @@ mod tests {
             let item = WorkItem { bucket, chunk: 0, pass };
             let first_id = u64::from(bucket) * 1_000 + u64::from(pass) * 100 + 10;
             ledger.sent(item, first_id);
-            ledger.acknowledged(item, first_id);
+            ledger.acknowledged(item, first_id, Acknowledged::All);
         }
         (shape, ledger)
     }

@@ -10,6 +10,7 @@ use tonic::{Request, Status};
 
 use crate::batch::Batch;
 use crate::codec::RawCodec;
+use crate::ledger::Acknowledged;
 use crate::protobuf::{Field, Fields};
 
 const WRITE_PATH: &str = "/banyandb.measure.v1.MeasureService/Write";
@@ -30,13 +31,25 @@ pub struct StreamOutcome {
     pub fault_texts: Vec<String>,
     /// From opening the stream to its end.
     pub elapsed: Duration,
+    /// One bit per message that was answered at all.
     answered: Vec<u64>,
+    /// One bit per message that was answered with success.
+    succeeded: Vec<u64>,
 }
 
 impl StreamOutcome {
     /// True if every message was answered exactly once with success and the stream ended well.
     pub fn is_clean(&self) -> bool {
         self.failure.is_none() && self.bad_replies == 0 && self.acknowledged == self.sent
+    }
+
+    /// Which messages were acknowledged.
+    pub fn which(&self) -> Acknowledged {
+        match self.acknowledged {
+            0 => Acknowledged::None,
+            all if all == self.sent => Acknowledged::All,
+            _ => Acknowledged::Some(self.succeeded.clone()),
+        }
     }
 
     fn fault(&mut self, text: String) {
@@ -70,6 +83,9 @@ impl StreamOutcome {
             return self.fault(format!("message {id}: {}", String::from_utf8_lossy(status)));
         }
         self.acknowledged += 1;
+        if let Some(word) = self.succeeded.get_mut((index / 64) as usize) {
+            *word |= bit;
+        }
     }
 }
 
@@ -78,6 +94,7 @@ pub async fn write_stream(channel: Channel, batch: Batch, deadline: Duration) ->
     let mut outcome =
         StreamOutcome { sent: batch.len() as u64, sent_bytes: batch.bytes() as u64, ..Default::default() };
     outcome.answered = vec![0; batch.len().div_ceil(64)];
+    outcome.succeeded = outcome.answered.clone();
     let first_id = batch.first_id;
     let started = Instant::now();
     let exchange = exchange(channel, batch, |reply| outcome.take_reply(reply, first_id));
@@ -129,7 +146,8 @@ mod tests {
     }
 
     fn outcome(sent: u64) -> StreamOutcome {
-        StreamOutcome { sent, answered: vec![0; sent.div_ceil(64) as usize], ..Default::default() }
+        let words = vec![0; sent.div_ceil(64) as usize];
+        StreamOutcome { sent, answered: words.clone(), succeeded: words, ..Default::default() }
     }
 
     #[test]
@@ -139,6 +157,7 @@ mod tests {
             outcome.take_reply(&reply(id, "STATUS_SUCCEED"), 1000);
         }
         assert!(outcome.is_clean());
+        assert_eq!(outcome.which(), Acknowledged::All);
     }
 
     #[test]
@@ -153,6 +172,7 @@ mod tests {
             outcome.take_reply(&reply(6, "STATUS_DISK_FULL"), 5);
             outcome.take_reply(&faulty, 5);
             assert_eq!((outcome.acknowledged, outcome.bad_replies), (1, 2));
+            assert_eq!(outcome.which(), Acknowledged::Some(vec![0b01]));
         }
     }
 }

@@ -235,14 +235,14 @@ impl Writer {
         let batch = encode_points(&self.shape, &self.headers, points, item.bucket, item.pass, first_id);
         let waited = at.map_or(Duration::ZERO, |at| at.elapsed());
         let outcome = write_stream(self.connections.take()?, batch, self.options.deadline).await;
-        let clean = outcome.is_clean();
+        let (clean, which) = (outcome.is_clean(), outcome.which());
         totals.take(outcome, waited);
+        if let Some(journal) = &self.journal {
+            lock(journal).acknowledged(item, first_id, &which)?;
+        }
+        lock(&self.ledger).acknowledged(item, first_id, which);
         if !clean {
             return Ok(false);
-        }
-        lock(&self.ledger).acknowledged(item, first_id);
-        if let Some(journal) = &self.journal {
-            lock(journal).acknowledged(item, first_id)?;
         }
         let opened = self.streams_opened.fetch_add(1, Ordering::Relaxed);
         if self.options.check_every > 0 && opened.is_multiple_of(self.options.check_every) {

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Acknowledged, Ledger};
 use crate::plan::{Chunking, WorkItem};
 use crate::shape::ShapeOptions;
 
@@ -79,9 +79,14 @@ impl Journal {
         self.append(&format!("s {} {} {} {first_id}\n", item.bucket, item.chunk, item.pass))
     }
 
-    /// Notes a stream whose messages were all answered with success.
-    pub fn acknowledged(&mut self, item: WorkItem, first_id: u64) -> Result<(), String> {
-        self.append(&format!("a {} {} {} {first_id}\n", item.bucket, item.chunk, item.pass))
+    /// Notes which messages of a stream were answered with success.
+    pub fn acknowledged(&mut self, item: WorkItem, first_id: u64, which: &Acknowledged) -> Result<(), String> {
+        let words = match which {
+            Acknowledged::None => return Ok(()),
+            Acknowledged::All => String::new(),
+            Acknowledged::Some(words) => words.iter().map(|word| format!(" {word:x}")).collect(),
+        };
+        self.append(&format!("a {} {} {} {first_id}{words}\n", item.bucket, item.chunk, item.pass))
     }
 }
 
@@ -112,7 +117,11 @@ fn replay_line(ledger: &mut Ledger, line: &str) -> Option<()> {
     let first_id = words.next()?.parse().ok()?;
     match kind {
         "s" => ledger.sent(item, first_id),
-        "a" => ledger.acknowledged(item, first_id).then_some(())?,
+        "a" => {
+            let words = words.map(|word| u64::from_str_radix(word, 16).ok()).collect::<Option<Vec<u64>>>()?;
+            let which = if words.is_empty() { Acknowledged::All } else { Acknowledged::Some(words) };
+            ledger.acknowledged(item, first_id, which).then_some(())?;
+        }
         _ => return None,
     }
     Some(())
@@ -133,17 +142,24 @@ mod tests {
         let path = dir.path().join("journal");
         let (kept, lost) =
             (WorkItem { bucket: 4, chunk: 0, pass: 8 }, WorkItem { bucket: 4, chunk: 1, pass: 9 });
+        let broken = WorkItem { bucket: 4, chunk: 2, pass: 10 };
         let mut journal = Journal::create(&path, &header()).unwrap();
         journal.sent(kept, 100).unwrap();
         journal.sent(lost, 200).unwrap();
+        journal.sent(broken, 300).unwrap();
         drop(journal);
-        Journal::append_to(&path).unwrap().acknowledged(kept, 100).unwrap();
+        let mut journal = Journal::append_to(&path).unwrap();
+        journal.acknowledged(kept, 100, &Acknowledged::All).unwrap();
+        journal.acknowledged(lost, 200, &Acknowledged::None).unwrap();
+        journal.acknowledged(broken, 300, &Acknowledged::Some(vec![0b10])).unwrap();
 
         let (read, ledger) = read_journal(&path).unwrap();
         assert_eq!(read, header());
         assert_eq!(ledger.acknowledged_version(4, 3), Some(103));
         assert_eq!(ledger.acknowledged_version(4, 7), None);
-        assert_eq!((ledger.streams(), ledger.pass_max(), ledger.buckets_end()), ((2, 1), Some(9), 5));
+        assert_eq!(ledger.acknowledged_version(4, 10), None);
+        assert_eq!(ledger.acknowledged_version(4, 11), Some(301));
+        assert_eq!((ledger.streams(), ledger.pass_max(), ledger.buckets_end()), ((3, 1), Some(10), 5));
         assert!(Journal::create(&path, &header()).is_err(), "an existing journal is never overwritten");
     }
 

@@ -7,9 +7,10 @@ use pipal_api::database::v1::index_rule_binding_registry_service_client::IndexRu
 use pipal_api::database::v1::index_rule_registry_service_client::IndexRuleRegistryServiceClient;
 use pipal_api::database::v1::measure_registry_service_client::MeasureRegistryServiceClient;
 use pipal_api::database::v1::{
-    Entity, FieldSpec, FieldType, GroupRegistryServiceCreateRequest, IndexRule, IndexRuleBinding,
-    IndexRuleBindingRegistryServiceCreateRequest, IndexRuleRegistryServiceCreateRequest, Measure,
-    MeasureRegistryServiceCreateRequest, Subject, TagFamilySpec, TagSpec, TagType, index_rule,
+    CompressionMethod, EncodingMethod, Entity, FieldSpec, FieldType, GroupRegistryServiceCreateRequest,
+    IndexRule, IndexRuleBinding, IndexRuleBindingRegistryServiceCreateRequest,
+    IndexRuleRegistryServiceCreateRequest, Measure, MeasureRegistryServiceCreateRequest, Subject,
+    TagFamilySpec, TagSpec, TagType, index_rule,
 };
 use tonic::{Code, Response, Status};
 
@@ -55,7 +56,8 @@ fn measure() -> Measure {
     let field = |(name, kind): (&str, FieldType)| FieldSpec {
         name: name.to_owned(),
         field_type: kind as i32,
-        ..Default::default()
+        encoding_method: EncodingMethod::Gorilla as i32,
+        compression_method: CompressionMethod::Zstd as i32,
     };
     Measure {
         metadata: named(MEASURE),

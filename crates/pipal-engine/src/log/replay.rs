@@ -49,7 +49,11 @@ pub fn replay(
         report_missing(dir, files.get(..position).unwrap_or(&[]), file, &mut report);
         let known = Known {
             end: ends.get(&file.first_seq).copied(),
-            followed: files.iter().skip(position + 1).any(|later| later.size > HEADER_BYTES),
+            orphaned: files
+                .iter()
+                .skip(position + 1)
+                .find(|later| later.size > HEADER_BYTES)
+                .is_some_and(|later| later.header.is_none()),
         };
         replay_file(fs, file, known, &mut report, sink)?;
     }
@@ -59,10 +63,11 @@ pub fn replay(
 /// What later files say about a file.
 #[derive(Clone, Copy)]
 struct Known {
-    /// Where it ends, from the header of the next file.
+    /// Where it ends, from the header of the next file that has one.
     end: Option<u64>,
-    /// True when a later file has entries, so that this one must have been synced.
-    followed: bool,
+    /// True when the file that was started after it has lost its header. So this one had been synced, but what its
+    /// end was is not known.
+    orphaned: bool,
 }
 
 /// A file before its records are read.
@@ -215,10 +220,7 @@ impl FileReader<'_> {
                 Ok(next) => at = next,
                 Err(bad) if at >= self.file.proven => {
                     self.file.end = at;
-                    match known.followed {
-                        true => self.damage(at, size, "the end of the file is unreadable and not known"),
-                        false => self.cut(at, bad.reason),
-                    }
+                    self.cut_or_damage(at, bad.reason, known);
                     return Ok(());
                 }
                 Err(bad) => at = self.skip(at, limit, &bad)?,
@@ -229,7 +231,7 @@ impl FileReader<'_> {
             self.damage(size, self.file.end, "the file is shorter than what was synced");
         }
         if size > limit {
-            self.cut(limit, "the next file was started here");
+            self.cut_or_damage(limit, "the next file was started here", known);
         }
         Ok(())
     }
@@ -331,6 +333,19 @@ impl FileReader<'_> {
         self.file.damaged = true;
         let file = self.file.path.clone();
         self.report.add_damage(Damage { file, offset, length: end - offset, reason });
+    }
+
+    /// Cuts the end of the file off; of an orphaned one it may have been good once, so it must not be deleted.
+    fn cut_or_damage(&mut self, offset: u64, reason: &'static str, known: Known) {
+        if known.orphaned {
+            self.damage(
+                offset,
+                self.window.size(),
+                "the end is unreadable, and the next file's header is lost",
+            );
+        } else {
+            self.cut(offset, reason);
+        }
     }
 
     fn cut(&mut self, offset: u64, reason: &'static str) {

@@ -178,6 +178,27 @@ fn a_file_without_a_readable_header_is_damaged_as_a_whole() {
     assert_eq!((report.damages[0].offset, report.damages[0].length), (0, lost.bytes));
 }
 
+/// The header that told where a file ended is lost, and the file is bad near its end as well. A later header then says
+/// that it ends there, but it is still not to be deleted.
+#[test]
+fn a_file_whose_end_nobody_knows_stays_damaged() {
+    let fs = durable_log(Compression::None, true);
+    let files = log_files(&fs);
+    let newest = files.len() - 1;
+    for bit in [100, 512 * 8 + 100] {
+        fs.flip_bit(&files[newest], bit).unwrap();
+    }
+    let bits = 8 * fs.read(&files[newest - 1]).unwrap().len() as u64;
+    fs.flip_bit(&files[newest - 1], bits - 8).unwrap();
+    for _ in 0..3 {
+        let (mut log, report) = open(&fs);
+        let damaged: Vec<bool> = report.files.iter().map(|file| file.damaged).collect();
+        assert!(damaged[newest - 1] && damaged[newest], "{report:?}");
+        assert_eq!(damaged.iter().filter(|damaged| **damaged).count(), 2);
+        append(&mut log, &[b"goes on"]).unwrap();
+    }
+}
+
 #[test]
 fn a_missing_and_a_shortened_file_are_reported() {
     let fs = durable_log(Compression::None, true);

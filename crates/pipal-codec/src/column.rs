@@ -71,8 +71,10 @@ impl BytesData {
         self.views.push(view);
     }
 
-    /// Appends bytes to the storage without a row; `push_view` makes rows of them.
+    /// Appends bytes to the storage without a row; `push_view` makes rows of them. The storage holds at most
+    /// 4 GiB, which the limits on batches and chunks stay far below.
     pub fn store(&mut self, value: &[u8]) -> (u32, u32) {
+        debug_assert!(self.storage.len() + value.len() <= u32::MAX as usize);
         let offset = self.storage.len() as u32;
         self.storage.extend_from_slice(value);
         (offset, value.len() as u32)

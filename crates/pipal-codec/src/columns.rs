@@ -199,6 +199,11 @@ pub struct ColumnBounds {
 /// Malformed bytes, as far as they are looked at.
 pub fn column_bounds(ty: ColumnType, bytes: &[u8], rows: usize) -> Result<ColumnBounds, DecodeError> {
     let Parsed { encoding, presences, body } = Parsed::new(bytes, rows)?;
+    if encoding == Encoding::Product {
+        // The column of distances knows which rows have a value; its bounds are those of the distances.
+        let value_count = Parsed::new(body.rest(), rows)?.presences.count_values(0..rows);
+        return Ok(ColumnBounds { value_count, values: ValueBounds::Unknown });
+    }
     let value_count = presences.count_values(0..rows);
     if value_count == 0 {
         return Ok(ColumnBounds { value_count, values: ValueBounds::Empty });

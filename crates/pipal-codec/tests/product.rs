@@ -7,7 +7,7 @@ use common::*;
 use pipal_codec::product::{
     Product, decode_product_column, encode_product_column, find_product, is_product_column,
 };
-use pipal_codec::{Column, Effort, decode_column};
+use pipal_codec::{Column, Effort, Presence, column_bounds, decode_column};
 use pipal_model::ColumnType;
 use proptest::prelude::*;
 
@@ -29,6 +29,9 @@ proptest! {
         let factors = [with_gaps(&ints_column(a), &pattern), ints_column(b)];
         let mut bytes = Vec::new();
         encode_product_column(&column, [&factors[0], &factors[1]], Effort::Fast, &mut bytes);
+        let bounds = column_bounds(ColumnType::Int, &bytes, rows).unwrap();
+        let present = (0..rows).filter(|row| column.presence(*row) == Presence::Value).count();
+        prop_assert_eq!(bounds.value_count, present);
         for (x, y) in ranges {
             let (x, y) = (x % (rows + 1), y % (rows + 1));
             let range = x.min(y)..x.max(y);

@@ -143,3 +143,10 @@ fn validity_of_extreme_patterns() {
     assert_both_efforts(&column, &[(1000, 1030)]);
     assert!(encode(&column, Effort::Fast).len() < 16);
 }
+
+/// zstd packs zeros 30,000 to 1, close to the ratio beyond which a frame is taken for malformed.
+#[test]
+fn very_large_and_very_compressible_values() {
+    let values = [vec![0u8; 10 << 20], vec![7u8; 5 << 20], Vec::new(), b"x".to_vec()];
+    assert_both_efforts(&texts_column(&values), &[(0, 1), (1, 2), (2, 4), (1, 4)]);
+}

@@ -12,6 +12,7 @@ mod engine;
 mod entry;
 pub mod fs;
 mod groups;
+pub mod inspect;
 pub mod log;
 mod memory;
 pub mod options;

@@ -1,6 +1,8 @@
 //! Pipal, an observability database.
 
+mod check;
 mod demo;
+mod inspect;
 mod logging;
 mod node_host;
 mod serve;
@@ -28,6 +30,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Send an hour of example metrics to a running server and show three answers.
     Demo(demo::DemoOptions),
+    Inspect(inspect::InspectArgs),
+    Check(check::CheckArgs),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +39,8 @@ fn main() -> ExitCode {
     let result: Result<(), Box<dyn Error>> = match command {
         Command::Serve(args) => serve::run(*args).map_err(Into::into),
         Command::Demo(options) => block_on(demo::run(options)),
+        Command::Inspect(args) => inspect::run(&args).map_err(Into::into),
+        Command::Check(args) => check::run(&args).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -125,12 +125,8 @@ impl Recovery {
     fn note_log(&mut self, report: &LogReport) {
         self.log_is_whole = report.damages.is_empty();
         self.context.counters.damages.add(report.damages.len() as u64);
-        self.report.damages.extend(report.damages.iter().map(|d| {
-            format!("{}: {} bytes at offset {}: {}", d.file.display(), d.length, d.offset, d.reason)
-        }));
-        self.report.cut_tails.extend(report.cut_tails.iter().map(|t| {
-            format!("{}: {} bytes at offset {}: {}", t.file.display(), t.length, t.offset, t.reason)
-        }));
+        self.report.damages.extend(report.damages.iter().map(ToString::to_string));
+        self.report.cut_tails.extend(report.cut_tails.iter().map(ToString::to_string));
     }
 
     fn open_groups(&mut self) -> Result<()> {

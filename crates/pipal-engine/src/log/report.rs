@@ -54,6 +54,20 @@ pub struct Damage {
     pub reason: &'static str,
 }
 
+impl fmt::Display for CutTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, offset, length, reason } = self;
+        write!(f, "{}: {length} bytes at offset {offset}: {reason}", file.display())
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, offset, length, reason } = self;
+        write!(f, "{}: {length} bytes at offset {offset}: {reason}", file.display())
+    }
+}
+
 /// What a replay read, cut and missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogReport {

@@ -5,7 +5,8 @@
 #   scripts/kill9-rounds.sh [ROUNDS]        default 8; use 200 for a long run
 #
 # Environment: PIPAL, PIPAL_BENCH (binaries), PORT, SEED (of the instants), RATE (points per second), WORK (directory,
-# kept when a round fails), FLUSH (flush age; small, so that a round spans several flushes and merges).
+# kept when a round fails), FLUSH (flush age; small, so that a round spans several flushes and merges). A round ends at
+# a random instant after at least two flushes of each of the two shards.
 # Exit status: 0 if nothing was lost, altered or duplicated.
 set -u
 . "$(dirname "$0")/lib.sh"
@@ -13,6 +14,8 @@ set -u
 rounds=${1:-8}
 rate=${RATE:-15000}
 flush=${FLUSH:-700ms}
+flushes_min=4
+flush_wait_ms=30000
 seed=${SEED:-$(date +%s)}
 work=${WORK:-$(mktemp -d -t pipal-kill9.XXXXXX)}
 data=$work/data
@@ -54,6 +57,16 @@ kill_server() {
     kills=$((kills + 1))
 }
 
+await_flushes() {
+    local since before
+    since=$(now_ms)
+    before=$(counter banyandb_measure_total_flush_loop_finished)
+    while [ $(($(counter banyandb_measure_total_flush_loop_finished) - before)) -lt "$flushes_min" ]; do
+        [ $(($(now_ms) - since)) -lt "$flush_wait_ms" ] || fail "round $round: no $flushes_min flushes in $flush_wait_ms ms"
+        sleep 0.1
+    done
+}
+
 round=0
 start_server
 await_server
@@ -63,8 +76,10 @@ while [ "$round" -lt "$rounds" ]; do
         --group crash --measures 4 --entities 250 --points-per-stream 250 --streams 4 \
         --seed "$seed" >"$work/writer.log" 2>&1 &
     writer=$!
-    # Three to six seconds: at least two flushes, and merges in between.
-    sleep $((3 + RANDOM % 3)).$((RANDOM % 10))$((RANDOM % 10))
+    await_flushes
+    sleep $((RANDOM % 3)).$((RANDOM % 10))$((RANDOM % 10))
+    flushes=$(counter banyandb_measure_total_flush_loop_finished)
+    merges=$(counter banyandb_measure_total_merge_loop_finished)
     kill_server
     wait "$writer" || { cat "$work/writer.log" >&2; fail "round $round: the writer met refusals; seed $seed, kept: $work"; }
 
@@ -87,7 +102,7 @@ while [ "$round" -lt "$rounds" ]; do
     fi
     points=$(sed -n 's/.*"acknowledged_points":\([0-9]*\).*/\1/p' "$work/verify.json")
     streams=$(sed -n 's/.*"streams_acknowledged":\([0-9]*\).*/\1/p' "$work/verify.json")
-    echo "round $round: ready after $ready ms, $points points of $streams acknowledged streams verified" \
+    echo "round $round: killed after $flushes flushes and $merges merges, ready after $ready ms, $points points of $streams acknowledged streams verified" \
         "in $(($(now_ms) - verify_started)) ms, $(du -sm "$data" | cut -f1) MiB, $(find "$data" -type f | wc -l) files"
 done
 

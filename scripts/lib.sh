@@ -24,10 +24,20 @@ now_ms() {
     echo $(($(date +%s%N) / 1000000))
 }
 
-# The arguments of a server on $ADDR with the data directory $1.
+# The arguments of a server on $ADDR with the data directory $1; its metrics are on port $PORT + 2.
 serve_arguments() {
-    echo serve --data-dir "$1" --grpc-port "$PORT" --http-port $((PORT + 1)) --observability-listener-addr= \
-        --logging-level warn
+    echo serve --data-dir "$1" --grpc-port "$PORT" --http-port $((PORT + 1)) \
+        --observability-listener-addr "127.0.0.1:$((PORT + 2))" --logging-level warn
+}
+
+# The sum of a counter of the server over all label sets, as a whole number; 0 if there is none.
+counter() {
+    local name=$1
+    {
+        exec 4<>"/dev/tcp/127.0.0.1/$((PORT + 2))" || exit 0
+        printf 'GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n' >&4
+        cat <&4
+    } 2>/dev/null | awk -v name="$name" '$1 == name || index($1, name "{") == 1 { sum += $2 } END { printf "%d", sum }'
 }
 
 # Waits until process $1 accepts connections; prints the milliseconds since $2. Fails when the process has ended.

@@ -88,7 +88,9 @@ impl Ledger {
     /// Streams noted, and how many of them were acknowledged completely.
     pub fn streams(&self) -> (usize, usize) {
         let all = self.attempts.values().flatten();
-        all.fold((0, 0), |(sent, acked), attempt| (sent + 1, acked + usize::from(attempt.acknowledged == Acknowledged::All)))
+        all.fold((0, 0), |(sent, acked), attempt| {
+            (sent + 1, acked + usize::from(attempt.acknowledged == Acknowledged::All))
+        })
     }
 
     /// The greatest pass noted.
@@ -119,7 +121,11 @@ impl Ledger {
     /// The version that a read must at least return; `None` if the point may be absent.
     pub fn acknowledged_version(&self, bucket: u32, point: u64) -> Option<u64> {
         let (attempts, offset) = self.attempts(bucket, point);
-        attempts.iter().filter(|attempt| attempt.acknowledged.covers(offset)).map(|attempt| attempt.first_id + offset).max()
+        attempts
+            .iter()
+            .filter(|attempt| attempt.acknowledged.covers(offset))
+            .map(|attempt| attempt.first_id + offset)
+            .max()
     }
 
     /// Judges a row of the point by its version.
@@ -187,7 +193,10 @@ mod tests {
         ledger.sent(last, 3_000);
         ledger.acknowledged(last, 3_000, Acknowledged::All);
         assert_eq!(ledger.acknowledged_points(), 10 + 5);
-        assert!(!ledger.acknowledged(last, 4_000, Acknowledged::All), "an unknown stream is no acknowledgement");
+        assert!(
+            !ledger.acknowledged(last, 4_000, Acknowledged::All),
+            "an unknown stream is no acknowledgement"
+        );
         assert_eq!(ledger.streams(), (3, 3));
     }
 

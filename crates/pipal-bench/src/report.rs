@@ -148,15 +148,22 @@ impl Report {
     }
 }
 
+/// Figures of a kind of call in reading order; others come first.
+const PERCENTILES: [&str; 9] = ["count", "min", "mean", "p50", "p90", "p95", "p98", "p99", "max"];
+
 fn readable(name: &str) -> String {
     name.replace('_', " ")
 }
 
 fn value_text(value: &Value) -> String {
     match value {
+        // Percentiles come in the order in which people read them, not in that of their names.
         Value::Object(object) => {
-            let part = |(name, value): (&String, &Value)| format!("{name} {}", value_text(value));
-            object.iter().map(part).collect::<Vec<_>>().join("  ")
+            let place = |name: &str| PERCENTILES.iter().position(|known| *known == name);
+            let mut parts: Vec<(&String, &Value)> = object.iter().collect();
+            parts.sort_by_key(|(name, _)| place(name));
+            let part = |(name, value): (&String, &Value)| format!("{} {}", readable(name), value_text(value));
+            parts.into_iter().map(part).collect::<Vec<_>>().join("  ")
         }
         Value::Number(number) => grouped(&number.to_string()),
         Value::String(text) => text.clone(),

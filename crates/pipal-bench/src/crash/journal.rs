@@ -80,7 +80,12 @@ impl Journal {
     }
 
     /// Notes which messages of a stream were answered with success.
-    pub fn acknowledged(&mut self, item: WorkItem, first_id: u64, which: &Acknowledged) -> Result<(), String> {
+    pub fn acknowledged(
+        &mut self,
+        item: WorkItem,
+        first_id: u64,
+        which: &Acknowledged,
+    ) -> Result<(), String> {
         let words = match which {
             Acknowledged::None => return Ok(()),
             Acknowledged::All => String::new(),

@@ -16,7 +16,7 @@ use crate::skywalking::model::Model;
 use crate::write_stream::call;
 
 /// One in this many series is followed.
-const SAMPLE_EVERY: u64 = 400;
+const SAMPLE_EVERY: u64 = 100;
 const LIMIT: u32 = 20_000;
 const FAULT_TEXTS_MAX: usize = 10;
 

@@ -66,6 +66,9 @@ pub struct ServeArgs {
     /// How long writes and queries of measures wait for a schema that the client knows already
     #[arg(long, env = "BYDB_MEASURE_METADATA_CACHE_WAIT_DURATION", default_value = "0", value_parser = parse_duration)]
     measure_metadata_cache_wait_duration: Duration,
+    /// Queries that take longer are logged; 0 logs none
+    #[arg(long, env = "BYDB_SLOW_QUERY", default_value = "0", value_parser = parse_duration)]
+    slow_query: Duration,
     /// Rows in memory older than this are flushed
     #[arg(long, env = "BYDB_MEASURE_FLUSH_TIMEOUT", default_value = "20s", value_parser = parse_duration)]
     measure_flush_timeout: Duration,
@@ -110,6 +113,7 @@ impl ServeArgs {
             memory_limit_bytes: Some(self.memory_limit).filter(|limit| *limit > 0),
             message_bytes_max,
             api_version: self.api_version,
+            slow_query: Some(self.slow_query).filter(|limit| !limit.is_zero()),
             measure_schema_wait: self.measure_metadata_cache_wait_duration,
             flush_age: self.measure_flush_timeout,
             disk_high_watermark_percent: self.measure_retention_high_watermark,

@@ -1,10 +1,19 @@
 //! The face of measures: `banyandb.measure.v1.MeasureService`.
+//!
+//! Writes are streams of raw messages ([`write`]). Queries pass gates ([`admission`]) and run on threads of their
+//! own ([`threads`]). [`queries`] is what other faces, such as the query language, call.
 
 mod admission;
 mod gate;
+mod queries;
+mod service;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod time;
 mod write;
 
-pub use write::MeasureRoutes;
+pub use queries::MeasureQueries;
+pub use service::MeasureFace;
+pub use threads::QueryThreads;
+pub use write::{MeasureRoutes, RowSink, STREAM_BYTES_MAX, StreamBudget, WriteContext};

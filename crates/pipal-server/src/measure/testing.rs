@@ -1,81 +1,170 @@
-//! Short ways to write measures and messages in tests.
+//! A whole server without a network for tests: registry, engine on a simulated disk, write streams and queries;
+//! and short ways to write measures and messages.
 
-use crate::api::common::Metadata;
-use crate::api::database::{Entity, FieldSpec, FieldType, Measure, ShardingKey, TagFamilySpec, TagSpec, TagType};
+mod definition;
+mod message;
+mod show;
 
-/// Builds a measure definition.
-pub struct MeasureBuilder(Measure);
+pub use definition::{MeasureBuilder, measure};
+pub use message::{MessageBuilder, point};
+pub use show::show;
 
-/// A measure of group `g` without tags and fields.
-pub fn measure(name: &str) -> MeasureBuilder {
-    let metadata = Metadata { group: "g".into(), name: name.into(), ..Metadata::default() };
-    MeasureBuilder(Measure { metadata: Some(metadata), interval: "1m".into(), ..Measure::default() })
+use super::queries::MeasureQueries;
+use super::threads::QueryThreads;
+use super::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, StreamBudget, StreamWriter, WriteContext};
+use crate::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
+use crate::api::database::Measure;
+use crate::api::measure::{QueryRequest, QueryResponse};
+use crate::metrics::ServerMetrics;
+use crate::registry::{EngineGroups, EngineStore, Registry};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use pipal_engine::fs::SimulatedFileSystem;
+use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
+use pipal_model::{Error, ErrorKind, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_stream::StreamExt;
+use tonic::Status;
+
+/// 2026-01-10T12:00:00Z in milliseconds: the clock of every test.
+pub const NOW_MS: i64 = 1_768_046_400_000;
+
+/// The engine, with failures on demand.
+pub struct TestSink {
+    engine: Engine,
+    /// Every commit fails like this.
+    pub failure: Mutex<Option<ErrorKind>>,
+    /// Number of rows of each commit.
+    pub commits: Mutex<Vec<usize>>,
 }
 
-impl MeasureBuilder {
-    /// Adds a family of tags written as `name:type`.
-    pub fn family(mut self, name: &str, tags: &[&str]) -> Self {
-        let tags = tags.iter().map(|tag| tag_spec(tag)).collect();
-        self.0.tag_families.push(TagFamilySpec { name: name.into(), tags });
-        self
+impl RowSink for TestSink {
+    fn route(&self, group: GroupId, time: i64) -> Result<Route> {
+        self.engine.route(group, time)
     }
 
-    /// Sets the entity.
-    pub fn entity(mut self, tags: &[&str]) -> Self {
-        self.0.entity = Some(Entity { tag_names: texts(tags) });
-        self
+    fn has_room(&self) -> bool {
+        true
     }
 
-    /// Sets the sharding key.
-    pub fn sharding(mut self, tags: &[&str]) -> Self {
-        self.0.sharding_key = Some(ShardingKey { tag_names: texts(tags) });
-        self
-    }
-
-    /// Adds fields written as `name:type`.
-    pub fn fields(mut self, fields: &[&str]) -> Self {
-        self.0.fields = fields.iter().map(|field| field_spec(field)).collect();
-        self
-    }
-
-    /// Makes it an index-mode measure.
-    pub fn index_mode(mut self) -> Self {
-        self.0.index_mode = true;
-        self
-    }
-
-    /// The definition.
-    pub fn build(self) -> Measure {
-        self.0
+    fn commit(&self, batch: WriteBatch, done: Committed) {
+        self.commits.lock().push(batch.rows());
+        match *self.failure.lock() {
+            Some(kind) => done(Err(Error::new(kind, "commit", "asked to fail"))),
+            None => self.engine.commit(batch, done),
+        }
     }
 }
 
-fn texts(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| name.to_string()).collect()
+/// A server without a network.
+pub struct World {
+    /// Schemas.
+    pub registry: Registry,
+    /// Takes the rows.
+    pub sink: Arc<TestSink>,
+    /// Answers queries.
+    pub queries: MeasureQueries,
+    /// Settings of write streams; changed before the first stream.
+    pub context: WriteContext,
 }
 
-fn tag_spec(text: &str) -> TagSpec {
-    let (name, ty) = text.split_once(':').unwrap();
-    let ty = match ty {
-        "str" => TagType::String,
-        "int" => TagType::Int,
-        "strs" => TagType::StringArray,
-        "ints" => TagType::IntArray,
-        "bin" => TagType::DataBinary,
-        "time" => TagType::Timestamp,
-        other => panic!("no tag type {other}"),
-    };
-    TagSpec { name: name.into(), r#type: ty as i32, ..TagSpec::default() }
+/// What a client sees of a write stream.
+#[derive(Debug, Default, PartialEq)]
+pub struct Exchange {
+    /// Message id and status of each reply, in order.
+    pub replies: Vec<(u64, &'static str)>,
+    /// How the call ended, when not well.
+    pub end: Option<(tonic::Code, String)>,
 }
 
-fn field_spec(text: &str) -> FieldSpec {
-    let (name, ty) = text.split_once(':').unwrap();
-    let ty = match ty {
-        "str" => FieldType::String,
-        "int" => FieldType::Int,
-        "float" => FieldType::Float,
-        "bin" => FieldType::DataBinary,
-        other => panic!("no field type {other}"),
-    };
-    FieldSpec { name: name.into(), field_type: ty as i32, compression_method: 1, ..FieldSpec::default() }
+impl World {
+    /// A world with group `g` (two shards, segments of a day, seven days to live) and these measures.
+    pub async fn with(measures: Vec<Measure>) -> Self {
+        let clock = Arc::new(ManualClock::new(NOW_MS * 1_000_000));
+        let options = EngineOptions { background: false, ..EngineOptions::default() };
+        let disk = Arc::new(SimulatedFileSystem::new());
+        let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
+        let store = Arc::new(EngineStore::new(engine.clone()));
+        let registry = Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock).await.unwrap();
+        registry.create_group(group("g")).await.unwrap();
+        for measure in measures {
+            registry.create(measure).await.unwrap();
+        }
+        let failure = Mutex::new(None);
+        let sink = Arc::new(TestSink { engine: engine.clone(), failure, commits: Mutex::default() });
+        let context = WriteContext {
+            registry: registry.clone(),
+            sink: sink.clone(),
+            budget: StreamBudget::new(STREAM_BYTES_MAX),
+            stream_bytes_max: STREAM_BYTES_MAX,
+            schema_wait: Duration::ZERO,
+            metrics: Arc::new(ServerMetrics::default()),
+        };
+        let queries = MeasureQueries {
+            registry: registry.clone(),
+            engine,
+            threads: QueryThreads::default(),
+            schema_wait: Duration::ZERO,
+            slow_query: None,
+            node: "node".into(),
+        };
+        World { registry, sink, queries, context }
+    }
+
+    /// The revision of a measure of group `g`.
+    pub fn revision(&self, measure: &str) -> i64 {
+        self.registry.measure("g", measure).unwrap().revision()
+    }
+
+    /// A stream whose messages are `requests`.
+    pub fn stream<S>(&self, requests: S) -> ReplyStream<S> {
+        ReplyStream::new(requests, StreamWriter::new(Arc::new(self.context.clone())))
+    }
+
+    /// Plays a whole stream.
+    pub async fn write(&self, messages: Vec<MessageBuilder>) -> Exchange {
+        let requests = messages.into_iter().map(|message| Ok(message.encode()));
+        self.play(requests.collect()).await
+    }
+
+    /// Plays a stream of these messages and faults.
+    pub async fn play(&self, requests: Vec<std::result::Result<Bytes, Status>>) -> Exchange {
+        let mut replies = self.stream(tokio_stream::iter(requests));
+        let mut exchange = Exchange::default();
+        while let Some(reply) = replies.next().await {
+            match reply {
+                Ok(reply) => exchange.replies.push((reply.message_id, reply.status)),
+                Err(status) => exchange.end = Some((status.code(), status.message().to_owned())),
+            }
+        }
+        exchange
+    }
+
+    /// Answers a query.
+    pub async fn query(&self, request: QueryRequest) -> std::result::Result<QueryResponse, Status> {
+        self.queries.query(request).await
+    }
+
+    /// All rows of a measure of group `g`, see [`show`].
+    pub async fn rows(&self, measure: &str) -> Vec<String> {
+        let schema = self.registry.measure("g", measure).unwrap().schema.clone();
+        show(&self.query(message::everything(&schema)).await.unwrap())
+    }
+}
+
+fn group(name: &str) -> Group {
+    let days = |num| Some(IntervalRule { unit: Unit::Day as i32, num });
+    Group {
+        metadata: Some(Metadata { name: name.into(), ..Metadata::default() }),
+        catalog: Catalog::Measure as i32,
+        resource_opts: Some(ResourceOpts {
+            shard_num: 2,
+            segment_interval: days(1),
+            ttl: days(7),
+            ..ResourceOpts::default()
+        }),
+        ..Group::default()
+    }
 }

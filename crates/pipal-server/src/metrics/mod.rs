@@ -45,6 +45,8 @@ pub struct ServerMetrics {
     pub streams: Calls,
     /// Messages of write streams: labels group, service, method.
     pub messages: StreamMessages,
+    /// Rows of measures that were acknowledged and not kept since they do not fit their schema: label group.
+    pub rows_dropped: Family,
     /// Handlers that panicked.
     pub panics: Family,
 }
@@ -88,6 +90,7 @@ impl Default for ServerMetrics {
                 sent: message("banyandb_liaison_grpc_total_stream_msg_sent"),
                 sent_err: message("banyandb_liaison_grpc_total_stream_msg_sent_err"),
             },
+            rows_dropped: Family::new("banyandb_measure_rows_dropped_total", Unit::Count, &["group"]),
             panics: Family::new("banyandb_liaison_grpc_total_panic", Unit::Count, &[]),
         }
     }
@@ -103,6 +106,7 @@ impl ServerMetrics {
         for family in [&messages.received, &messages.received_err, &messages.sent, &messages.sent_err] {
             family.render(out);
         }
+        self.rows_dropped.render(out);
         self.panics.render(out);
     }
 }

@@ -14,6 +14,7 @@ use crate::api::database::top_n_aggregation_registry_service_server::TopNAggrega
 use crate::api::database::trace_registry_service_server::TraceRegistryServiceServer;
 use crate::api::schema::schema_barrier_service_server::SchemaBarrierServiceServer;
 use crate::guard::Guard;
+use crate::measure::{MeasureFace, MeasureQueries, MeasureRoutes, WriteContext};
 use crate::metrics::ServerMetrics;
 use crate::registry::Registry;
 use crate::services::{
@@ -53,9 +54,13 @@ pub struct Shared {
     pub message_bytes_max: usize,
     /// Becomes true when the server stops.
     pub stopping: watch::Receiver<bool>,
+    /// Queries of measures.
+    pub measure_queries: MeasureQueries,
+    /// Write streams of measures.
+    pub measure_writes: Arc<WriteContext>,
 }
 
-/// All services that know no rows. What is not registered answers `UNIMPLEMENTED`.
+/// All services. What is not registered answers `UNIMPLEMENTED`.
 ///
 /// # Errors
 /// The descriptors of the wire contract cannot be read; that would be a defect of the build.
@@ -87,6 +92,8 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     add!(ServiceServer, node.clone());
     add!(NodeQueryServiceServer, node.clone());
     add!(ClusterStateServiceServer, node);
+    let measures = Arc::new(MeasureFace { queries: shared.measure_queries.clone(), metrics: shared.metrics.clone() });
+    routes.add_service(MeasureRoutes::new(measures, shared.measure_writes.clone(), shared.message_bytes_max));
     routes.add_service(HealthServer(HealthService::new(shared.stopping.clone())));
     add_reflection(&mut routes)?;
     Ok(routes)

@@ -12,6 +12,7 @@ mod scrape;
 pub use options::ServeOptions;
 pub use pipal_engine::AckLevel;
 
+use crate::measure::{MeasureQueries, QueryThreads, STREAM_BYTES_MAX, StreamBudget, WriteContext};
 use crate::metrics::{ServerMetrics, serve_metrics};
 use crate::registry::{EngineGroups, EngineStore, Registry};
 use crate::services::NodeIdentity;
@@ -80,7 +81,7 @@ fn log_recovery(options: &ServeOptions, report: &RecoveryReport, took: Duration)
         damages = report.damages.len(),
         quarantined = report.quarantined,
         redundant = report.redundant,
-        took_ms = took.as_millis(),
+        took_ms = took.as_secs_f64() * 1_000.0,
         "the data directory is open"
     );
 }
@@ -95,6 +96,8 @@ async fn listen(options: &ServeOptions, engine: &Engine) -> Result<Running> {
     let grpc = listen::bind("--grpc-host, --grpc-port", &options.grpc_host, options.grpc_port).await?;
     let identity = Arc::new(identity(options, &grpc)?);
     let shared = grpc::Shared {
+        measure_queries: measure_queries(options, engine, &registry, &identity),
+        measure_writes: measure_writes(options, engine, &registry, &metrics),
         registry,
         metrics: metrics.clone(),
         identity,
@@ -117,6 +120,38 @@ async fn listen(options: &ServeOptions, engine: &Engine) -> Result<Running> {
     Ok(Running { engine: engine.clone(), metrics, grpc, scrapes, routes, stop })
 }
 
+fn measure_queries(
+    options: &ServeOptions,
+    engine: &Engine,
+    registry: &Registry,
+    identity: &NodeIdentity,
+) -> MeasureQueries {
+    MeasureQueries {
+        registry: registry.clone(),
+        engine: engine.clone(),
+        threads: QueryThreads::default(),
+        schema_wait: options.measure_schema_wait,
+        slow_query: options.slow_query,
+        node: identity.name.as_str().into(),
+    }
+}
+
+fn measure_writes(
+    options: &ServeOptions,
+    engine: &Engine,
+    registry: &Registry,
+    metrics: &Arc<ServerMetrics>,
+) -> Arc<WriteContext> {
+    Arc::new(WriteContext {
+        registry: registry.clone(),
+        sink: Arc::new(engine.clone()),
+        budget: StreamBudget::new(options.write_streams_bytes_max()),
+        stream_bytes_max: STREAM_BYTES_MAX,
+        schema_wait: options.measure_schema_wait,
+        metrics: metrics.clone(),
+    })
+}
+
 fn identity(options: &ServeOptions, grpc: &TcpListener) -> Result<NodeIdentity> {
     let address = grpc.local_addr().map_err(|cause| Error::io("listen on", &options.grpc_host, cause))?;
     let host = &options.node_host;
@@ -132,7 +167,7 @@ impl Running {
     async fn run(self, started: Instant, stop: impl Future<Output = ()>) -> Result<()> {
         let Running { engine, metrics, grpc, scrapes, routes, stop: stopping } = self;
         if let Ok(address) = grpc.local_addr() {
-            tracing::info!(%address, started_ms = started.elapsed().as_millis(), "ready");
+            tracing::info!(%address, started_ms = started.elapsed().as_secs_f64() * 1_000.0, "ready");
         }
         let scrapes = scrapes.map(|listener| {
             let (metrics, engine) = (metrics.clone(), engine.clone());

@@ -26,6 +26,8 @@ pub struct ServeOptions {
     pub message_bytes_max: usize,
     /// The version that clients compare for equality.
     pub api_version: String,
+    /// Queries that take longer are logged; none logs no query.
+    pub slow_query: Option<Duration>,
     /// How long writes and queries of measures wait for a schema that the client knows already.
     pub measure_schema_wait: Duration,
     /// Rows in memory older than this are flushed.
@@ -42,6 +44,9 @@ pub struct ServeOptions {
 
 /// Limits below this shrink the engine's budgets in proportion; above it they are as large as is useful.
 const FULL_BUDGET_BYTES: u64 = 512 << 20;
+
+/// Bytes of all open write streams, unless memory is short.
+const WRITE_STREAMS_BYTES_MAX: usize = 256 << 20;
 
 /// The least budget that lets the engine work.
 const BUDGET_FLOOR_BYTES: usize = 4 << 20;
@@ -65,6 +70,11 @@ impl ServeOptions {
             retention_interval_ms: millis(self.retention_interval).max(1_000),
             ..defaults
         }
+    }
+
+    /// Bytes that all open write streams may hold.
+    pub fn write_streams_bytes_max(&self) -> usize {
+        scale(WRITE_STREAMS_BYTES_MAX, self.memory_limit_bytes.unwrap_or_else(default_memory_limit))
     }
 }
 

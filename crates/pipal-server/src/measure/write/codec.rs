@@ -91,3 +91,32 @@ fn put_varint(mut value: u64, out: &mut impl BufMut) {
     }
     out.put_u8(value as u8);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::measure::WriteResponse;
+    use prost::Message;
+
+    impl WriteCodec {
+        /// The message that a client decodes.
+        pub fn decoded(reply: &Reply) -> WriteResponse {
+            let mut bytes = Vec::new();
+            reply.encode(&mut bytes);
+            assert!(bytes.len() <= reply.encoded_len_max());
+            WriteResponse::decode(&*bytes).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_reply_is_what_the_generated_message_would_be() {
+        let metadata = crate::api::common::Metadata { group: "g".into(), name: "n".repeat(300), ..Default::default() };
+        for message_id in [0, 1, 127, 128, u64::MAX] {
+            let reply =
+                Reply { message_id, status: "STATUS_SUCCEED", metadata: metadata.encode_to_vec().into() };
+            let status = "STATUS_SUCCEED".to_owned();
+            let want = WriteResponse { message_id, status, metadata: Some(metadata.clone()) };
+            assert_eq!(WriteCodec::decoded(&reply), want);
+        }
+    }
+}

@@ -141,5 +141,4 @@ fn field_column(schema: &MeasureSchema, field: Option<usize>) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "mapping_tests.rs"]
 mod tests;

@@ -4,15 +4,18 @@
 //! about each message, [`schemas`] and [`mapping`] remember what messages refer to, and [`row`] turns a message
 //! into a row without a copy in between. [`sink`] is where batches of rows go.
 
-pub mod budget;
+mod budget;
 mod codec;
 mod mapping;
 mod route;
 mod row;
 mod schemas;
-pub mod sink;
+mod sink;
 mod stream;
 mod writer;
 
+pub use budget::{STREAM_BYTES_MAX, StreamBudget};
 pub use route::MeasureRoutes;
-pub use writer::{WriteContext, WriteCounters};
+pub use sink::{Committed, RowSink};
+pub use stream::ReplyStream;
+pub use writer::{StreamWriter, WriteContext};

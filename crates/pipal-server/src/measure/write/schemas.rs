@@ -2,6 +2,7 @@
 //! per revision of its measure. A stream that mixes 1,800 measures switches between them by a hash lookup.
 
 use super::mapping::{Mapping, Spec};
+use crate::metrics::{Counter, ServerMetrics};
 use crate::registry::CompiledMeasure;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -24,6 +25,18 @@ pub struct Target {
     pub name: String,
     /// The revision that the client knows; 0 when it does not care.
     pub revision: i64,
+    /// Counts its messages.
+    pub counters: MessageCounters,
+}
+
+/// Counters of the messages of one group.
+pub struct MessageCounters {
+    /// Messages that arrived.
+    pub received: Counter,
+    /// Messages that were refused.
+    pub refused: Counter,
+    /// Replies.
+    pub sent: Counter,
 }
 
 /// How messages of one target and spec become rows.
@@ -49,9 +62,9 @@ pub struct StreamSchemas {
 
 impl StreamSchemas {
     /// Puts the metadata and the spec of a message in force, as far as it carries them (specification 2.3).
-    pub fn update(&mut self, view: &MeasureWriteView<'_>) -> Result<(), DecodeError> {
+    pub fn update(&mut self, view: &MeasureWriteView<'_>, metrics: &ServerMetrics) -> Result<(), DecodeError> {
         if let Some(metadata) = &view.metadata {
-            let decode = |encoded: &Bytes| Ok(Target::new(metadata, encoded));
+            let decode = |encoded: &Bytes| Ok(Target::new(metadata, encoded, metrics));
             self.target = Some(self.targets.intern(metadata.bytes, &mut self.bytes, decode)?);
         }
         if let Some(encoded) = view.spec {
@@ -91,19 +104,27 @@ impl StreamSchemas {
         self.bytes
     }
 
-    /// Encoded metadata of all targets, by number.
-    pub fn encoded_targets(&self) -> Vec<Bytes> {
-        self.targets.items.iter().map(|target| target.encoded.clone()).collect()
+    /// What replies need of each target, by number: its encoded metadata and the counter of its replies.
+    pub fn echoes(&self) -> Vec<(Bytes, Counter)> {
+        let echo = |target: &Target| (target.encoded.clone(), target.counters.sent.clone());
+        self.targets.items.iter().map(echo).collect()
     }
 }
 
 impl Target {
-    fn new(metadata: &MetadataView<'_>, encoded: &Bytes) -> Self {
+    fn new(metadata: &MetadataView<'_>, encoded: &Bytes, metrics: &ServerMetrics) -> Self {
+        let labels = [metadata.group, "measure", "write"];
+        let counters = MessageCounters {
+            received: metrics.messages.received.with(&labels),
+            refused: metrics.messages.received_err.with(&labels),
+            sent: metrics.messages.sent.with(&labels),
+        };
         Target {
             encoded: encoded.clone(),
             group: metadata.group.to_owned(),
             name: metadata.name.to_owned(),
             revision: metadata.mod_revision,
+            counters,
         }
     }
 }

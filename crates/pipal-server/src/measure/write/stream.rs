@@ -27,6 +27,9 @@ const ROOM_PAUSE: Duration = Duration::from_millis(5);
 /// A stream that has paused this long in all goes on: the engine will refuse it with a reason.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Service and method, as metrics name them.
+const METRIC_LABELS: [&str; 2] = ["measure", "write"];
+
 /// The replies of a write stream whose requests are `S`.
 pub struct ReplyStream<S> {
     requests: S,
@@ -38,6 +41,7 @@ pub struct ReplyStream<S> {
     turn: u32,
     /// How long the stream has paused for want of room.
     paused: Duration,
+    started: std::time::Instant,
 }
 
 enum State {
@@ -61,7 +65,16 @@ struct Wait {
 impl<S> ReplyStream<S> {
     /// A stream that has received nothing yet.
     pub fn new(requests: S, writer: StreamWriter) -> Self {
-        ReplyStream { requests, writer, state: State::Receiving, end: None, turn: 0, paused: Duration::ZERO }
+        let started = writer.context().metrics.streams.start(&METRIC_LABELS);
+        ReplyStream {
+            requests,
+            writer,
+            state: State::Receiving,
+            end: None,
+            turn: 0,
+            paused: Duration::ZERO,
+            started,
+        }
     }
 
     /// A pause that gives rows in memory time to be flushed; none when the engine has room.
@@ -203,6 +216,8 @@ where
                 State::Replying(status, accepted) => {
                     let Some((message_id, metadata)) = accepted.next() else {
                         this.state = State::Finished;
+                        let metrics = &this.writer.context().metrics;
+                        metrics.streams.end(&METRIC_LABELS, this.started, this.end.is_some());
                         return Poll::Ready(this.end.take().map(Err));
                     };
                     return Poll::Ready(Some(Ok(Reply { message_id, status, metadata })));

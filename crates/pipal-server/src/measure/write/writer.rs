@@ -7,14 +7,13 @@ use super::schemas::StreamSchemas;
 use super::sink::RowSink;
 use crate::measure::gate::{Standing, standing};
 use crate::measure::time::time_of;
+use crate::metrics::{Counter, ServerMetrics};
 use crate::registry::{CompiledMeasure, Registry};
 use bytes::Bytes;
 use pipal_api::model::v1::Status as WriteStatus;
-use pipal_api::validate::Validate;
 use pipal_api::write::{MeasureWriteView, WriteSlots};
 use pipal_engine::{GroupId, Route, Row, SegmentBounds, TableKey, WriteBatch};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tonic::Status;
 
@@ -22,6 +21,7 @@ use tonic::Status;
 const ACCEPTED_BYTES: usize = 64;
 
 /// What all write streams share.
+#[derive(Clone)]
 pub struct WriteContext {
     /// Schemas.
     pub registry: Registry,
@@ -34,20 +34,7 @@ pub struct WriteContext {
     /// How long a message waits for a schema that the client knows already; zero is not at all.
     pub schema_wait: Duration,
     /// What became of the messages.
-    pub counters: WriteCounters,
-}
-
-/// Counts since the start of the process.
-#[derive(Debug, Default)]
-pub struct WriteCounters {
-    /// Messages whose rows were handed over.
-    pub accepted: AtomicU64,
-    /// Messages answered with anything but success at once.
-    pub refused: AtomicU64,
-    /// Rows that were acknowledged and not kept since their segment has expired.
-    pub expired: AtomicU64,
-    /// Rows that were acknowledged and not kept since they do not fit the schema (specification 2.6).
-    pub dropped: AtomicU64,
+    pub metrics: Arc<ServerMetrics>,
 }
 
 /// What becomes of a message.
@@ -128,23 +115,35 @@ impl StreamWriter {
         match self.decide(view, slots, bytes, patience) {
             Ok(target) => {
                 self.accepted.push((view.message_id, target));
+                self.count_received();
                 Verdict::Accepted
             }
-            Err(Stop::Refuse(status)) => {
-                self.context.counters.refused.fetch_add(1, Ordering::Relaxed);
-                let metadata = self.schemas.target().map_or(Bytes::new(), |(_, target)| target.encoded.clone());
-                Verdict::Refused(Reply { message_id: view.message_id, status: status.as_str_name(), metadata })
-            }
+            Err(Stop::Refuse(status)) => Verdict::Refused(self.refusal(view.message_id, status)),
             Err(Stop::Wait) => Verdict::Wait,
             Err(Stop::Break(status)) => Verdict::Broken(status),
         }
     }
 
+    fn count_received(&self) {
+        if let Some((_, target)) = self.schemas.target() {
+            target.counters.received.add(1);
+        }
+    }
+
+    fn refusal(&self, message_id: u64, status: WriteStatus) -> Reply {
+        self.count_received();
+        let metadata = self.schemas.target().map_or(Bytes::new(), |(_, target)| {
+            target.counters.refused.add(1);
+            target.counters.sent.add(1);
+            target.encoded.clone()
+        });
+        Reply { message_id, status: status.as_str_name(), metadata }
+    }
+
     /// Hands out what was gathered; the writer is empty afterwards.
     pub fn finish(&mut self) -> (WriteBatch, Accepted) {
         let messages = std::mem::take(&mut self.accepted);
-        self.context.counters.accepted.fetch_add(messages.len() as u64, Ordering::Relaxed);
-        let accepted = Accepted { messages: messages.into_iter(), targets: self.schemas.encoded_targets() };
+        let accepted = Accepted { messages: messages.into_iter(), targets: self.schemas.echoes() };
         (std::mem::take(&mut self.batch), accepted)
     }
 
@@ -158,7 +157,8 @@ impl StreamWriter {
     ) -> Result<usize, Stop> {
         view.validate(slots).map_err(|broken| Stop::Break(Status::invalid_argument(broken.to_string())))?;
         let point = view.data_point.unwrap_or_default();
-        self.schemas.update(view).map_err(|error| Stop::Break(Status::internal(error.to_string())))?;
+        let metrics = &self.context.metrics;
+        self.schemas.update(view, metrics).map_err(|error| Stop::Break(Status::internal(error.to_string())))?;
         let Some((target, metadata)) = self.schemas.target() else {
             let text = "metadata is required for the first request of gRPC stream";
             return Err(Stop::Break(Status::unknown(text)));
@@ -210,7 +210,6 @@ impl StreamWriter {
                 return Err(RowFault::NotKept);
             }
             let Some(bounds) = segment_of(segment, context, group.id, time)? else {
-                context.counters.expired.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             };
             let table = TableKey { group: group.id, segment: bounds, shard: parts.shard };
@@ -221,7 +220,7 @@ impl StreamWriter {
         match self.scratch.with_row(&plan.mapping, slots, layout.resource(), shard_num, add) {
             Ok(()) => Ok(()),
             Err(RowFault::NotKept) => {
-                context.counters.dropped.fetch_add(1, Ordering::Relaxed);
+                context.metrics.rows_dropped.with(&[group.name()]).add(1);
                 Ok(())
             }
             Err(RowFault::KeyTagMissing) => Err(Stop::Refuse(WriteStatus::InternalError)),
@@ -268,7 +267,8 @@ fn segment_of(
 #[derive(Debug, Default)]
 pub struct Accepted {
     messages: std::vec::IntoIter<(u64, usize)>,
-    targets: Vec<Bytes>,
+    /// Encoded metadata of each target, and the counter of its replies.
+    targets: Vec<(Bytes, Counter)>,
 }
 
 impl Accepted {
@@ -284,6 +284,11 @@ impl Iterator for Accepted {
     /// The id of the next message and the metadata in force for it.
     fn next(&mut self) -> Option<(u64, Bytes)> {
         let (message_id, target) = self.messages.next()?;
-        Some((message_id, self.targets.get(target).cloned().unwrap_or_default()))
+        let (metadata, sent) = self.targets.get(target)?;
+        sent.add(1);
+        Some((message_id, metadata.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests;

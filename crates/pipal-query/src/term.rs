@@ -14,6 +14,11 @@ pub fn int_term(value: i64) -> [u8; 8] {
     (value as u64 ^ (1 << 63)).to_be_bytes()
 }
 
+/// The integer or time with this term, if there is one.
+pub fn int_of_term(term: &[u8]) -> Option<i64> {
+    Some((u64::from_be_bytes(term.try_into().ok()?) ^ (1 << 63)) as i64)
+}
+
 /// A sorted set of distinct terms.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct TermSet(Vec<Box<[u8]>>);
@@ -24,6 +29,21 @@ impl TermSet {
         terms.sort_unstable();
         terms.dedup();
         TermSet(terms)
+    }
+
+    /// Number of terms.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True without terms.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The terms, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|term| &**term)
     }
 
     /// Position of a term, if it is in the set.
@@ -155,6 +175,7 @@ mod tests {
     fn integers_keep_their_order_as_terms() {
         let sorted = [i64::MIN, -1, 0, 1, i64::MAX];
         assert!(sorted.windows(2).all(|pair| int_term(pair[0]) < int_term(pair[1])));
+        assert!(sorted.iter().all(|v| int_of_term(&int_term(*v)) == Some(*v)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) fn data_points(plan: &Plan, outcome: &Outcome) -> Vec<DataPoint> {
     let aggregated = matches!(plan.operation, Operation::Aggregate(..));
     outcome.rows.with_view(|view| {
         let rows = outcome.order.iter().enumerate().skip(offset).take(limit);
-        let mut builder = Builder { plan, scratch: Vec::new() };
+        let mut builder = Builder::new(plan);
         rows.map(|(position, row)| match outcome.numbers.get(position) {
             Some(number) if aggregated => builder.aggregated(view, *row as usize, number.as_ref()),
             _ => builder.plain(view, *row as usize),
@@ -27,13 +27,30 @@ pub(crate) fn data_points(plan: &Plan, outcome: &Outcome) -> Vec<DataPoint> {
     })
 }
 
-struct Builder<'a> {
+/// About the bytes that the messages of the answer hold beside the values' own, given the number of result rows.
+pub(crate) fn message_bytes(plan: &Plan, result_rows: usize) -> usize {
+    let shown = result_rows.min(usize::try_from(plan.limit).unwrap_or(usize::MAX));
+    let output = &plan.output;
+    let families: usize = output.families.iter().map(|f| f.name.len() + size_of::<TagFamily>()).sum();
+    let tags: usize = output.tags.iter().map(|tag| tag.name.len() + size_of::<Tag>()).sum();
+    let fields: usize = output.fields.iter().map(|f| f.name.len() + size_of::<data_point::Field>()).sum();
+    shown.saturating_mul(size_of::<DataPoint>() + families + tags + fields)
+}
+
+/// Builds messages of rows.
+pub(crate) struct Builder<'a> {
     plan: &'a Plan,
     scratch: Vec<u8>,
 }
 
-impl Builder<'_> {
-    fn plain(&mut self, view: &View<'_>, row: usize) -> DataPoint {
+impl<'a> Builder<'a> {
+    /// A builder for the answers of a plan.
+    pub fn new(plan: &'a Plan) -> Self {
+        Builder { plan, scratch: Vec::new() }
+    }
+
+    /// A row with its time, series id and version.
+    pub fn plain(&mut self, view: &View<'_>, row: usize) -> DataPoint {
         let (series, _) = view.series_of(row);
         DataPoint {
             timestamp: Some(timestamp(view.times[row])),

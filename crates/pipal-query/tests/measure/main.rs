@@ -1,5 +1,8 @@
 //! Measure queries end to end over an engine in memory.
 
+// A helper that fails must fail its test; the lint sees only the test functions themselves.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod fixture;
 mod groups;
 mod index_mode;

@@ -27,12 +27,13 @@ impl Patterns {
 
     /// One pattern per value of a key condition.
     pub fn of_key(slots: usize, slot: usize, values: &[Box<[u8]>]) -> Self {
-        let pattern = |value: &Box<[u8]>| {
+        let mut list = Vec::with_capacity(values.len());
+        for value in values {
             let mut pattern = vec![None; slots];
             pattern[slot] = Some(value.clone());
-            pattern
-        };
-        Patterns::List(values.iter().map(pattern).collect())
+            list.push(pattern);
+        }
+        Patterns::List(list)
     }
 
     /// True when the root of criteria cannot be served with this list.

@@ -1,10 +1,14 @@
 //! Which series can satisfy criteria: the cheapest way to ask the engine for a set that holds them all.
 
 use super::{Criteria, Expression, LeafTest, Target};
+use crate::analyzer::Analyzer;
+use crate::term::{TermTest, ValueTest, int_of_term};
 use pipal_engine::rows::EntitySelector;
+use pipal_model::ValueRef;
+use pipal_model::series::push_entity_value;
 
 /// Most entities that are asked for one by one; beyond, they are found by prefix and filter.
-const EXACT_ENTITIES_MAX: usize = 4096;
+const EXACT_ENTITIES_MAX: usize = 16_384;
 /// Most prefixes that are asked for one after the other.
 const PREFIXES_MAX: usize = 64;
 
@@ -40,6 +44,7 @@ fn needed(criteria: &Criteria, expression: &Expression, slot: usize) -> SlotValu
     match expression {
         Expression::Leaf(leaf) => match criteria.leaves.get(*leaf).map(|leaf| (&leaf.target, &leaf.test)) {
             Some((Target::Entity(at), LeafTest::Key(values))) if *at == slot => Some(values.clone()),
+            Some((Target::Entity(at), LeafTest::Terms(test))) if *at == slot => keys_of_terms(test),
             _ => None,
         },
         Expression::And(left, right) => match (needed(criteria, left, slot), needed(criteria, right, slot)) {
@@ -57,6 +62,28 @@ fn needed(criteria: &Criteria, expression: &Expression, slot: usize) -> SlotValu
             Some(values)
         }
     }
+}
+
+/// The encoded values with one of the terms that a test asks for. Terms have no type: several values may have one.
+fn keys_of_terms(test: &ValueTest) -> SlotValues {
+    let TermTest::Any(terms) = &test.test else { return None };
+    if test.negated || test.analyzer != Analyzer::Keyword {
+        return None;
+    }
+    let mut keys = Vec::with_capacity(2 * terms.len());
+    for term in terms.iter() {
+        let number = int_of_term(term);
+        let numbers = [number.map(ValueRef::Int), number.map(ValueRef::Timestamp)];
+        let texts = [Some(ValueRef::Str(term)), Some(ValueRef::Binary(term))];
+        for value in texts.into_iter().chain(numbers).flatten() {
+            let mut key = Vec::with_capacity(term.len() + 2);
+            if push_entity_value(value, &mut key) {
+                keys.push(key.into_boxed_slice());
+            }
+        }
+    }
+    keys.sort_unstable();
+    Some(keys)
 }
 
 /// All concatenations of one value per slot; none when there are more than `limit`.

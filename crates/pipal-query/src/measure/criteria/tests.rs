@@ -229,6 +229,16 @@ fn selectors_are_as_narrow_as_the_key_conditions_allow() {
     assert!(matches!(&of(&eq("inst", "i"))[..], [EntitySelector::All]));
     assert!(matches!(&of(&or(eq("svc", "a"), eq("tag", "x")))[..], [EntitySelector::All]));
     assert!(of(&condition("svc", BinaryOp::In, Some(texts(&[])))).is_empty());
+    let searched = Criteria::compile(&eq("svc", "12345678"), &self::schema(true)).unwrap();
+    match &selectors(Some(&searched), 2)[..] {
+        [
+            EntitySelector::Prefix(_),
+            EntitySelector::Prefix(_),
+            EntitySelector::Prefix(_),
+            EntitySelector::Prefix(_),
+        ] => {}
+        other => panic!("text, bytes, integer and time have the same term: {other:?}"),
+    }
     let both = or(and(eq("svc", "a"), eq("inst", "i")), and(eq("svc", "b"), eq("inst", "j")));
     match &of(&both)[..] {
         [EntitySelector::Exact(entities)] => assert_eq!(entities.len(), 4, "a superset; rows are filtered"),

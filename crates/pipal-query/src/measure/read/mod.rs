@@ -20,9 +20,13 @@ use hashbrown::HashSet;
 use pipal_codec::Column;
 use pipal_engine::rows::ReadStats;
 use pipal_engine::scan::{ScanBatch, ScanRequest};
+use pipal_model::TimeRange;
 use regions::Region;
 use resolve::Resolver;
 use unit::{GroupReader, Unit};
+
+/// Rows of a region that a sink may hold until its end; regions of more are read in slices of time.
+const SLICE_ROWS: u64 = 1 << 20;
 
 /// Reads everything that the plan needs into the sink.
 pub(crate) fn read(
@@ -74,25 +78,48 @@ impl Reading<'_> {
         let readers = self.readers;
         let units = self.open(readers, region, tracer)?;
         let spread = resolve::spread_series(&units);
-        let mut resolver = Resolver::new(&self.plan.shape);
         let held: usize = units.iter().map(Unit::heap_bytes).sum();
-        for unit in &units {
+        let stored_rows: u64 = units.iter().map(Unit::stored_rows).sum();
+        let slices = if sink.holds_regions() { stored_rows.div_ceil(SLICE_ROWS).max(1) } else { 1 };
+        let mut slices = region.slices(self.context.time, slices);
+        if self.plan.order == (Order::Time { descending: true }) {
+            slices.reverse();
+        }
+        for time in slices {
+            self.slice(&units, &spread, time, held, sink, tracer)?;
+            sink.end_region();
+        }
+        tracer.exit();
+        Ok(())
+    }
+
+    /// Reads the rows of a region in a part of its time.
+    fn slice(
+        &mut self,
+        units: &[Unit<'_>],
+        spread: &HashSet<u64>,
+        time: TimeRange,
+        held: usize,
+        sink: &mut Sink<'_>,
+        tracer: &mut Tracer,
+    ) -> QueryResult<()> {
+        let mut resolver = Resolver::new(&self.plan.shape);
+        for unit in units {
             tracer.enter(|| format!("scan-blocks shard {}", unit.table.shard()));
-            let stats = self.scan(unit, &spread, sink, &mut resolver, held)?;
+            let stats = self.scan(unit, spread, sink.narrow(time), sink, &mut resolver, held)?;
             trace_scan(tracer, unit, stats);
             tracer.exit();
         }
-        if !resolver.is_empty() {
-            self.budget.check(held + 2 * resolver.heap_bytes() + sink.heap_bytes())?;
-            let one_per_series = units.iter().all(|unit| unit.reader.schema.index_mode);
-            let rows = resolver.resolve(&self.plan.shape, one_per_series);
-            self.selection.clear();
-            self.selection.extend(0..rows.len() as u32);
-            let selection = std::mem::take(&mut self.selection);
-            rows.with_view(|view| self.give(view, selection, sink));
+        if resolver.is_empty() {
+            return Ok(());
         }
-        sink.end_region();
-        tracer.exit();
+        self.budget.check(held + 2 * resolver.heap_bytes() + sink.heap_bytes())?;
+        let one_per_series = units.iter().all(|unit| unit.reader.schema.index_mode);
+        let rows = resolver.resolve(&self.plan.shape, one_per_series);
+        let mut selection = std::mem::take(&mut self.selection);
+        selection.clear();
+        selection.extend(0..rows.len() as u32);
+        rows.with_view(|view| self.give(view, selection, sink));
         Ok(())
     }
 
@@ -128,11 +155,11 @@ impl Reading<'_> {
         &mut self,
         unit: &Unit<'_>,
         spread: &HashSet<u64>,
+        time: TimeRange,
         sink: &mut Sink<'_>,
         resolver: &mut Resolver,
         held: usize,
     ) -> QueryResult<ReadStats> {
-        let time = sink.narrow(self.context.time);
         let request = ScanRequest { key: &unit.reader.key, time, columns: &unit.columns, collapse: false };
         let mut scan = unit.table.scan(request, &unit.series, &unit.chosen, self.context.cancel)?;
         let mut batch = ScanBatch::new(&unit.columns);

@@ -5,6 +5,7 @@ use super::super::plan::Plan;
 use super::refuse_unservable;
 use crate::error::QueryResult;
 use pipal_engine::scan::SegmentSnapshot;
+use pipal_model::TimeRange;
 
 /// Segments whose times overlap.
 pub(super) struct Region {
@@ -13,6 +14,29 @@ pub(super) struct Region {
     end: i64,
     /// Position of the group, and its segment.
     pub segments: Vec<(usize, SegmentSnapshot)>,
+}
+
+impl Region {
+    /// The part of `time` inside the region, cut into about `count` pieces of equal length, oldest first.
+    pub fn slices(&self, time: TimeRange, count: u64) -> Vec<TimeRange> {
+        let begin = time.begin.max(self.start);
+        let end = time.end.min(self.end);
+        if count < 2 || begin > end {
+            return vec![time];
+        }
+        let length = (end.abs_diff(begin) / count).saturating_add(1);
+        let step = i64::try_from(length).unwrap_or(i64::MAX);
+        let mut slices = Vec::new();
+        let mut from = begin;
+        loop {
+            let to = from.saturating_add(step - 1).min(end);
+            slices.push(TimeRange { begin: from, end: to });
+            if to >= end {
+                return slices;
+            }
+            from = to + 1;
+        }
+    }
 }
 
 /// The regions of a query, oldest first. Errors: criteria that name no series although there are segments.
@@ -39,4 +63,25 @@ pub(super) fn of(context: &QueryContext<'_>, plan: &Plan) -> QueryResult<Vec<Reg
         }
     }
     Ok(regions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_cover_the_overlap_once() {
+        let region = Region { start: 100, end: 200, segments: Vec::new() };
+        for (begin, end, count) in [(0, 500, 7), (120, 121, 5), (150, 150, 3), (0, 500, 1000)] {
+            let time = TimeRange { begin, end };
+            let slices = region.slices(time, count);
+            for t in 100..=200 {
+                let holders = slices.iter().filter(|slice| slice.contains(t)).count();
+                assert_eq!(holders, usize::from(time.contains(t)), "{t} of {time:?} in {count}");
+            }
+        }
+        let unbounded = Region { start: i64::MIN, end: i64::MAX, segments: Vec::new() };
+        let slices = unbounded.slices(TimeRange::ALL, 3);
+        assert_eq!((slices[0].begin, slices[slices.len() - 1].end), (i64::MIN, i64::MAX));
+    }
 }

@@ -190,6 +190,11 @@ impl Unit<'_> {
         }
     }
 
+    /// Stored rows of the chosen series, whatever their time: an upper bound.
+    pub fn stored_rows(&self) -> u64 {
+        self.chosen.iter().map(|series| self.series.stored_rows(*series as usize)).sum()
+    }
+
     /// Bytes held.
     pub fn heap_bytes(&self) -> usize {
         self.series.heap_bytes()

@@ -44,7 +44,7 @@ impl<'a> Aggregator<'a> {
     }
 
     /// True when the result depends on the order of rows.
-    fn needs_order(&self) -> bool {
+    pub fn needs_order(&self) -> bool {
         self.aggregate.float && matches!(self.aggregate.function, Function::Sum | Function::Mean)
     }
 

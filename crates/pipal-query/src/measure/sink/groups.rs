@@ -152,6 +152,12 @@ impl<'a> GroupsSink<'a> {
         self.first_rows = (0..self.first_rows.len() as u32).collect();
     }
 
+    /// True when the numbers of a region wait for its end.
+    pub fn holds_regions(&self) -> bool {
+        let by_time = matches!(self.sorter.order(), Order::Time { .. });
+        by_time && self.aggregator.as_ref().is_some_and(Aggregator::needs_order)
+    }
+
     /// Regions arrive in the order of the query only if that is time.
     pub fn end_region(&mut self) {
         if let (Some(aggregator), Order::Time { .. }) = (&mut self.aggregator, self.sorter.order()) {

@@ -16,9 +16,9 @@ use rows::RowsSink;
 /// The sink of a plan.
 pub(crate) enum Sink<'a> {
     /// Keeps the first rows in order.
-    Rows(RowsSink<'a>),
+    Rows(Box<RowsSink<'a>>),
     /// Keeps the first row of each group, and aggregates.
-    Groups(GroupsSink<'a>),
+    Groups(Box<GroupsSink<'a>>),
 }
 
 /// Result rows in order: kept rows, and the aggregated number of each if there is one.
@@ -35,8 +35,10 @@ impl<'a> Sink<'a> {
     /// The sink that the plan needs. Without `bounded`, rows are never ruled out before all were seen.
     pub fn new(plan: &'a Plan, bounded: bool) -> Self {
         match plan.operation {
-            Operation::Rows => Sink::Rows(RowsSink::new(plan, bounded)),
-            Operation::FirstOfGroup(_) | Operation::Aggregate(..) => Sink::Groups(GroupsSink::new(plan)),
+            Operation::Rows => Sink::Rows(Box::new(RowsSink::new(plan, bounded))),
+            Operation::FirstOfGroup(_) | Operation::Aggregate(..) => {
+                Sink::Groups(Box::new(GroupsSink::new(plan)))
+            }
         }
     }
 
@@ -66,6 +68,11 @@ impl<'a> Sink<'a> {
             Sink::Rows(sink) => sink.narrow(time),
             Sink::Groups(_) => time,
         }
+    }
+
+    /// True when rows are held until [`Sink::end_region`], so that regions of many rows should be cut in time.
+    pub fn holds_regions(&self) -> bool {
+        matches!(self, Sink::Groups(sink) if sink.holds_regions())
     }
 
     /// Bytes held.

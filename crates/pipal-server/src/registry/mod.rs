@@ -22,6 +22,8 @@ mod space;
 mod storage;
 mod store;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod update_rules;
 

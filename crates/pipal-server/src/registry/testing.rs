@@ -1,9 +1,4 @@
-//! Tests of the registry over a store and a storage in memory.
-
-mod bindings;
-mod changes;
-mod deletion;
-mod model;
+//! A registry over a store and a storage in memory, and short ways to write schema objects, for tests.
 
 use super::*;
 use crate::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
@@ -18,38 +13,38 @@ use pipal_model::Result as EngineResult;
 use std::collections::BTreeMap;
 
 /// Some day of the year 2026.
-const NOW: i64 = 1_790_000_000_000_000_000;
+pub const NOW: i64 = 1_790_000_000_000_000_000;
 
 /// Groups without rows, which remember what was asked of them.
 #[derive(Default)]
-struct FakeGroups {
+pub struct FakeGroups {
     groups: Mutex<BTreeMap<GroupId, FakeGroup>>,
     /// Drops that wait to be let go, when they are held.
     held: Mutex<Option<Vec<Completion>>>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct FakeGroup {
-    options: Option<GroupOptions>,
-    closed: bool,
-    dropped: bool,
-    bytes: u64,
+pub struct FakeGroup {
+    pub options: Option<GroupOptions>,
+    pub closed: bool,
+    pub dropped: bool,
+    pub bytes: u64,
 }
 
 impl FakeGroups {
-    fn of(&self, id: GroupId) -> FakeGroup {
+    pub fn of(&self, id: GroupId) -> FakeGroup {
         self.groups.lock().get(&id).cloned().unwrap_or_default()
     }
 
-    fn fill(&self, id: GroupId, bytes: u64) {
+    pub fn fill(&self, id: GroupId, bytes: u64) {
         self.groups.lock().entry(id).or_default().bytes = bytes;
     }
 
-    fn hold_drops(&self) {
+    pub fn hold_drops(&self) {
         *self.held.lock() = Some(Vec::new());
     }
 
-    fn held_drops(&self) -> usize {
+    pub fn held_drops(&self) -> usize {
         self.held.lock().as_ref().map_or(0, Vec::len)
     }
 }
@@ -86,40 +81,40 @@ impl GroupStorage for FakeGroups {
 }
 
 /// A registry with what is below it.
-struct World {
-    store: Arc<MemoryStore>,
-    groups: Arc<FakeGroups>,
-    clock: Arc<ManualClock>,
-    registry: Registry,
+pub struct World {
+    pub store: Arc<MemoryStore>,
+    pub groups: Arc<FakeGroups>,
+    pub clock: Arc<ManualClock>,
+    pub registry: Registry,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::over(Arc::default(), Arc::default(), NOW).await
     }
 
-    async fn over(store: Arc<MemoryStore>, groups: Arc<FakeGroups>, now: i64) -> Self {
+    pub async fn over(store: Arc<MemoryStore>, groups: Arc<FakeGroups>, now: i64) -> Self {
         let clock = Arc::new(ManualClock::new(now));
         let registry = Registry::open(store.clone(), groups.clone(), clock.clone()).await.unwrap();
         World { store, groups, clock, registry }
     }
 
     /// The registry of the next process over what this one has stored.
-    async fn restarted(&self) -> Self {
+    pub async fn restarted(&self) -> Self {
         Self::over(self.store.clone(), self.groups.clone(), self.clock_now()).await
     }
 
-    fn clock_now(&self) -> i64 {
+    pub fn clock_now(&self) -> i64 {
         pipal_engine::clock::Clock::now(&*self.clock)
     }
 
-    fn measure(&self, group: &str, name: &str) -> Option<Arc<Measure>> {
+    pub fn measure(&self, group: &str, name: &str) -> Option<Arc<Measure>> {
         self.registry.get::<Measure>(group, name)
     }
 }
 
 /// Waits for background work by looking at its effect.
-async fn eventually(holds: impl Fn() -> bool) {
+pub async fn eventually(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
             tokio::task::yield_now().await;
@@ -128,11 +123,11 @@ async fn eventually(holds: impl Fn() -> bool) {
     tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.expect("it never came to hold");
 }
 
-fn metadata(group: &str, name: &str) -> Option<Metadata> {
+pub fn metadata(group: &str, name: &str) -> Option<Metadata> {
     Some(Metadata { group: group.into(), name: name.into(), ..Metadata::default() })
 }
 
-fn group_of(name: &str, catalog: Catalog) -> Group {
+pub fn group_of(name: &str, catalog: Catalog) -> Group {
     let days = |num| Some(IntervalRule { unit: Unit::Day as i32, num });
     let options =
         ResourceOpts { shard_num: 2, segment_interval: days(1), ttl: days(7), ..ResourceOpts::default() };
@@ -144,11 +139,11 @@ fn group_of(name: &str, catalog: Catalog) -> Group {
     }
 }
 
-fn measure_group(name: &str) -> Group {
+pub fn measure_group(name: &str) -> Group {
     group_of(name, Catalog::Measure)
 }
 
-fn measure_of(group: &str, name: &str, tags: &[&str]) -> Measure {
+pub fn measure_of(group: &str, name: &str, tags: &[&str]) -> Measure {
     let tag = |name: &&str| TagSpec { name: (*name).into(), r#type: TagType::String as i32 };
     let family = TagFamilySpec { name: "default".into(), tags: tags.iter().map(tag).collect() };
     let total = FieldSpec {
@@ -167,7 +162,7 @@ fn measure_of(group: &str, name: &str, tags: &[&str]) -> Measure {
     }
 }
 
-fn rule_of(group: &str, name: &str, tag: &str) -> IndexRule {
+pub fn rule_of(group: &str, name: &str, tag: &str) -> IndexRule {
     IndexRule {
         metadata: metadata(group, name),
         tags: vec![tag.into()],
@@ -176,7 +171,7 @@ fn rule_of(group: &str, name: &str, tag: &str) -> IndexRule {
     }
 }
 
-fn binding_of(group: &str, name: &str, rules: &[&str], subject: &str) -> IndexRuleBinding {
+pub fn binding_of(group: &str, name: &str, rules: &[&str], subject: &str) -> IndexRuleBinding {
     let time = Some(prost_types::Timestamp::default());
     IndexRuleBinding {
         metadata: metadata(group, name),

@@ -6,6 +6,8 @@ mod health;
 mod node;
 mod registries;
 mod schema_status;
+#[cfg(test)]
+mod tests;
 
 pub use barrier::BarrierService;
 pub use group::GroupService;

@@ -72,6 +72,6 @@ if ! kill -0 "$server" 2>/dev/null; then
     tail -5 "$work/server.log" >&2
 fi
 [ ! -r "$peak_file" ] || echo "peak of the group, page cache included: $(($(cat "$peak_file") / 1048576)) of $mib MiB"
-[ ! -r "$events" ] || grep -E '^oom' "$events"
+[ ! -r "$events" ] || grep -E '^oom_kill ' "$events"
 if [ "$status" -eq 0 ]; then echo "passed: load M within $mib MiB"; else echo "FAILED: load M within $mib MiB" >&2; fi
 exit "$status"

@@ -37,11 +37,13 @@ enum Lie {
 }
 
 type Row = (i64, DataPointSpec, DataPointValue);
+/// Rows by entity and second.
+type Series = BTreeMap<(String, i64), Row>;
 
 struct InMemory {
     lie: Lie,
-    /// Measure, then entity and second, then the row with its version.
-    rows: Mutex<HashMap<String, BTreeMap<(String, i64), Row>>>,
+    /// Per measure.
+    rows: Mutex<HashMap<String, Series>>,
 }
 
 type Replies<T> = Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;

@@ -15,7 +15,7 @@ pub struct CheckArgs {
 
 /// Prints what it found; damage is an error, so that scripts see it.
 pub fn run(args: &CheckArgs) -> Result<()> {
-    let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem::new());
+    let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem);
     require_data_directory(&fs, &args.dir)?;
     let report = check_directory(&fs, &args.dir)?;
     println!(

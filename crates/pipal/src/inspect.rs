@@ -1,7 +1,9 @@
 //! `pipal inspect`: what the files of a data directory say.
 
 use pipal_engine::fs::{FileSystem, OsFileSystem};
-use pipal_engine::inspect::{Inspected, InspectedFile, inspect_directory, inspect_file, inspect_log, require_data_directory};
+use pipal_engine::inspect::{
+    Inspected, InspectedFile, inspect_directory, inspect_file, inspect_log, require_data_directory,
+};
 use pipal_engine::part::PartDescription;
 use pipal_model::Result;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ pub struct InspectArgs {
 
 /// Prints to standard output.
 pub fn run(args: &InspectArgs) -> Result<()> {
-    let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem::new());
+    let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem);
     if args.path.is_file() {
         print_file(&InspectedFile { path: args.path.clone(), content: inspect_file(&fs, &args.path) }, true);
         return Ok(());
@@ -29,7 +31,9 @@ pub fn run(args: &InspectArgs) -> Result<()> {
 fn print_file(file: &InspectedFile, in_full: bool) {
     let path = file.path.display();
     match &file.content {
-        Ok(Inspected::Segment { bounds }) => println!("{path}: segment from {} to {} ns", bounds.start, bounds.end),
+        Ok(Inspected::Segment { bounds }) => {
+            println!("{path}: segment from {} to {} ns", bounds.start, bounds.end)
+        }
         Ok(Inspected::Manifest(manifest)) => {
             let parts: Vec<String> = manifest.parts.iter().map(|n| format!("{n:016x}")).collect();
             let (table, covered) = (manifest.table, manifest.covered_seq);

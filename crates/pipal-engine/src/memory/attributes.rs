@@ -8,7 +8,7 @@
 use crate::rows::{ReadRequest, ReadStats, ResourceKey, RowBatch, RowKind, RowSource};
 use hashbrown::HashMap;
 use pipal_codec::Presence;
-use pipal_model::{ColumnKey, Layout, Result, TimeRange};
+use pipal_model::{ColumnKey, Error, ErrorKind, Layout, Result, TimeRange};
 use std::hash::{BuildHasherDefault, Hasher};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
@@ -34,14 +34,14 @@ pub(crate) fn resource_seed(resource: &str) -> u64 {
 }
 
 impl AttributeIndex {
-    /// Reads the attribute rows of sources, oldest first.
+    /// Reads the attribute rows of sources, oldest first. What is damaged is passed over: queries report it, and a
+    /// database with one damaged block must open and take writes; the rows that come store their attributes anew.
     pub fn rebuild(sources: &[std::sync::Arc<dyn RowSource>]) -> Result<Self> {
         let mut index = AttributeIndex::default();
         for source in sources {
-            for head in source.resources()? {
-                if head.key.kind == RowKind::Attribute {
-                    index.take_source(source.as_ref(), &head.key, &head.columns)?;
-                }
+            let heads = source.resources().or_else(|error| pass_over_damage(error).map(|()| Vec::new()))?;
+            for head in heads.iter().filter(|head| head.key.kind == RowKind::Attribute) {
+                index.take_source(source.as_ref(), &head.key, &head.columns).or_else(pass_over_damage)?;
             }
         }
         Ok(index)
@@ -124,6 +124,15 @@ impl AttributeIndex {
     pub fn heap_bytes(&self) -> usize {
         self.series.capacity() * 32 + self.sets.len() * 256
     }
+}
+
+/// Every other error stays one: what cannot be read now may be readable later.
+fn pass_over_damage(error: Error) -> Result<()> {
+    if error.kind() != ErrorKind::Corrupt {
+        return Err(error);
+    }
+    tracing::error!(%error, "attributes of series cannot be read");
+    Ok(())
 }
 
 /// The keys are hashes already.

@@ -249,14 +249,15 @@ impl Opening<'_> {
         }
     }
 
-    /// Decides about the complete parts that are not live.
+    /// Decides about the complete parts that are not live. Where anything is damaged nothing is provable: without
+    /// the newest manifest or a live part, `covered_seq` may be lower than what the log has already let go of.
     fn dispose(&mut self, found: BTreeMap<u64, Found>, covered_seq: u64, log_is_whole: bool) -> Result<()> {
         let is_damaged = !self.report.damages.is_empty();
         for part in found.into_values() {
             let path = self.dir.join(part_file_name(part.number));
             let (first, last) = part.range();
             let in_live_parts = last <= covered_seq && !is_damaged;
-            let in_log = first > covered_seq && log_is_whole;
+            let in_log = first > covered_seq && log_is_whole && !is_damaged;
             if in_live_parts || in_log {
                 let because = if in_log { "the log" } else { "the live parts" };
                 tracing::info!(path = %path.display(), because, "a redundant part will be removed");

@@ -9,7 +9,7 @@ use pipal_engine::{
     ScanBatch, ScanRequest, TableKey, TableSnapshot, WriteBatch,
 };
 use pipal_model::time::{DAY_NANOS, HOUR_NANOS};
-use pipal_model::{ColumnDef, ColumnKey, ColumnType, Interval, IntervalUnit, Layout, RowPolicy, TimeRange, Value};
+use pipal_model::{ColumnDef, ColumnKey, ColumnType, Interval, IntervalUnit, Layout, Result, RowPolicy, TimeRange, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -228,38 +228,45 @@ pub fn read_all(engine: &Engine, groups: &BTreeMap<GroupId, (GroupOptions, RowPo
         for segment in engine.snapshot(*group, TimeRange::ALL).unwrap().segments {
             for table in &segment.tables {
                 let key = TableKey { group: *group, segment: segment.bounds, shard: table.shard() };
-                for head in table.heads().unwrap() {
-                    let is_attribute = head.key.kind == RowKind::Attribute;
-                    let suffix = if is_attribute { " attributes" } else { "" };
-                    let mut rows = read_resource(table, &head.key, &head.columns);
-                    if is_attribute {
-                        for row in &mut rows {
-                            (row.time, row.version) = (0, 0);
-                            row.values.retain(|_, v| !matches!(v, Value::Null | Value::Absent));
-                        }
-                    }
-                    let mut rows: Vec<_> = rows.iter().map(ModelRow::canonical).collect();
-                    let sorted_by_scan: Vec<_> = rows.iter().map(|r| (r.0.clone(), r.1)).collect();
-                    assert!(sorted_by_scan.is_sorted(), "a scan gives rows by entity and time");
-                    rows.sort();
-                    let texts = rows.iter().map(|r| format!("{r:?}")).collect();
-                    contents.insert(format!("{key} {}{suffix}", head.key.name), texts);
-                }
+                contents.extend(read_table(&key, table).unwrap());
             }
         }
     }
     contents
 }
 
-fn read_resource(table: &TableSnapshot, key: &ResourceKey, columns: &[ColumnKey]) -> Vec<ModelRow> {
-    let series = table.series(key, &EntitySelector::All).unwrap();
+/// Everything that a table gives, by resource.
+pub fn read_table(key: &TableKey, table: &TableSnapshot) -> Result<Contents> {
+    let mut contents = Contents::new();
+    for head in table.heads()? {
+        let is_attribute = head.key.kind == RowKind::Attribute;
+        let suffix = if is_attribute { " attributes" } else { "" };
+        let mut rows = read_resource(table, &head.key, &head.columns)?;
+        if is_attribute {
+            for row in &mut rows {
+                (row.time, row.version) = (0, 0);
+                row.values.retain(|_, v| !matches!(v, Value::Null | Value::Absent));
+            }
+        }
+        let mut rows: Vec<_> = rows.iter().map(ModelRow::canonical).collect();
+        let sorted_by_scan: Vec<_> = rows.iter().map(|r| (r.0.clone(), r.1)).collect();
+        assert!(sorted_by_scan.is_sorted(), "a scan gives rows by entity and time");
+        rows.sort();
+        let texts = rows.iter().map(|r| format!("{r:?}")).collect();
+        contents.insert(format!("{key} {}{suffix}", head.key.name), texts);
+    }
+    Ok(contents)
+}
+
+fn read_resource(table: &TableSnapshot, key: &ResourceKey, columns: &[ColumnKey]) -> Result<Vec<ModelRow>> {
+    let series = table.series(key, &EntitySelector::All)?;
     let chosen: Vec<u32> = (0..series.len() as u32).collect();
     let cancel = CancelToken::default();
     let request = ScanRequest { key, time: TimeRange::ALL, columns, collapse: true };
-    let mut scan = table.scan(request, &series, &chosen, &cancel).unwrap();
+    let mut scan = table.scan(request, &series, &chosen, &cancel)?;
     let mut batch = ScanBatch::new(columns);
     let mut rows = Vec::new();
-    while scan.next_batch(&mut batch).unwrap() {
+    while scan.next_batch(&mut batch)? {
         for row in 0..batch.rows.len() {
             let values = columns.iter().zip(&batch.rows.columns).map(|(k, c)| (k.clone(), c.get(row).to_value()));
             rows.push(ModelRow {
@@ -271,5 +278,5 @@ fn read_resource(table: &TableSnapshot, key: &ResourceKey, columns: &[ColumnKey]
             });
         }
     }
-    rows
+    Ok(rows)
 }

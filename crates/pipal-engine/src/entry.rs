@@ -30,8 +30,8 @@ pub(crate) type Definitions = HashMap<u128, Arc<Layout>>;
 pub(crate) enum Entry {
     /// Rows of a request; the request is complete with the entry that says `last`.
     Rows { tables: Vec<TableRows>, first: bool, last: bool },
-    /// A group was deleted.
-    DropGroup(GroupId),
+    /// A group was deleted; see [`dropped_group`].
+    DropGroup,
 }
 
 /// The entries of a request, in order, each with the layouts it needs.
@@ -124,8 +124,8 @@ fn decode_inner(payload: &[u8], definitions: &Definitions) -> Option<Entry> {
             Some(Entry::Rows { tables, first: flags & FIRST != 0, last: flags & LAST != 0 })
         }
         KIND_DROP_GROUP => {
-            let group = u64::from_le_bytes(cursor.array()?);
-            cursor.0.is_empty().then_some(Entry::DropGroup(group))
+            cursor.array::<8>()?;
+            cursor.0.is_empty().then_some(Entry::DropGroup)
         }
         _ => None,
     }

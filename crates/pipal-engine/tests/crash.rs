@@ -1,6 +1,8 @@
 //! Power cuts: before and after every operation on files, with everything that may survive of what was not
 //! synced, and again during recovery. Each image opens and holds every acknowledged row exactly once.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
 use pipal_engine::fs::{CrashPolicy, FileSystem, SimulatedFileSystem};

@@ -1,6 +1,8 @@
 //! Every operation on files fails once, in every way: nobody panics, no acknowledged row is lost, reads go on, and
 //! a disk that was full heals without a restart.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
 use pipal_engine::fs::{Fault, FileSystem, SimulatedFileSystem};

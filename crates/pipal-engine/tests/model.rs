@@ -1,6 +1,8 @@
 //! Random operations against the naive model: whatever is written, flushed, merged or opened again, the engine
 //! holds exactly the model's rows, bit for bit.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
 use pipal_engine::fs::SimulatedFileSystem;

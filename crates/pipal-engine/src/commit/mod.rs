@@ -71,14 +71,12 @@ pub(crate) struct Committer {
     counters: Arc<Counters>,
     definitions: Mutex<HashMap<u128, Arc<Definition>>>,
     log_bytes: AtomicU64,
-    oldest_seq: AtomicU64,
 }
 
 impl Committer {
     pub fn new(log: Log, ack: AckLevel, counters: Arc<Counters>) -> Self {
         let committer = Committer {
             log_bytes: AtomicU64::new(log.total_bytes()),
-            oldest_seq: AtomicU64::new(0),
             log: Mutex::new(Some(log)),
             ack,
             counters,
@@ -91,17 +89,11 @@ impl Committer {
     fn note_size(&self, log: &Option<Log>) {
         let Some(log) = log else { return };
         self.log_bytes.store(log.total_bytes(), Ordering::Relaxed);
-        self.oldest_seq.store(log.oldest_seq().unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Bytes of the log.
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes.load(Ordering::Relaxed)
-    }
-
-    /// First position that the log still holds.
-    pub fn oldest_seq(&self) -> u64 {
-        self.oldest_seq.load(Ordering::Relaxed)
     }
 
     /// Writes a group of requests to the log, and syncs it when the acknowledgement level asks for that. Those that

@@ -3,7 +3,7 @@
 use super::Request;
 use crate::options::{COMMIT_GROUP_BYTES_MAX, COMMIT_QUEUE_BYTES_MAX};
 use parking_lot::{Condvar, Mutex};
-use pipal_model::{Error, ErrorKind, Result};
+use pipal_model::{Error, ErrorKind};
 use std::collections::VecDeque;
 
 #[derive(Default)]

@@ -289,7 +289,7 @@ impl Replayer<'_> {
                 Ok(())
             }
             ReplayItem::Entry { seq, payload } => match decode(payload, &self.definitions) {
-                Ok(Entry::DropGroup(_)) => Ok(()),
+                Ok(Entry::DropGroup) => Ok(()),
                 Ok(Entry::Rows { tables, first, last }) => {
                     if first {
                         // What came before belongs to a request that was never completed.

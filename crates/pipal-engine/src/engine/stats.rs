@@ -32,6 +32,8 @@ pub struct EngineStats {
     pub memory_rows: u64,
     /// Bytes of rows in memory.
     pub memory_bytes: u64,
+    /// Bytes of the record of which series have which attributes.
+    pub attribute_bytes: u64,
     /// Bytes of requests that wait for the log.
     pub queue_bytes: u64,
     /// Bytes of the log.
@@ -153,6 +155,7 @@ impl Engine {
             stats.parts_per_table_max = stats.parts_per_table_max.max(parts);
             stats.part_rows += state.parts.iter().map(|p| p.part().summary().rows_of(RowKind::Data)).sum::<u64>();
             stats.part_bytes += state.parts.iter().map(|p| p.part().file_bytes()).sum::<u64>();
+            stats.attribute_bytes += table.attribute_bytes() as u64;
             stats.memory_rows += state.runs().map(|r| r.row_count() as u64).sum::<u64>();
         }
         stats

@@ -168,3 +168,80 @@ impl ManifestCollector {
         self.known.push(greatest);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::{Fault, SimulatedFileSystem};
+
+    /// A directory with an empty file per epoch, and a collector that knows some epochs.
+    struct Case {
+        disk: SimulatedFileSystem,
+        fs: Arc<dyn FileSystem>,
+        collector: ManifestCollector,
+    }
+
+    const DIR: &str = "/table";
+
+    impl Case {
+        fn new(on_disk: &[u64], known: &[u64]) -> Self {
+            let disk = SimulatedFileSystem::new();
+            let fs: Arc<dyn FileSystem> = Arc::new(disk.clone());
+            fs.create_dir_all(Path::new(DIR)).unwrap();
+            for epoch in on_disk {
+                fs.create(&Path::new(DIR).join(manifest_name(*epoch))).unwrap();
+            }
+            let mut collector = ManifestCollector::default();
+            known.iter().for_each(|epoch| collector.add(*epoch));
+            Case { disk, fs, collector }
+        }
+
+        fn collect(&mut self) -> (Vec<u64>, Vec<u64>) {
+            self.collector.collect(&self.fs, Path::new(DIR));
+            let names = self.fs.list(Path::new(DIR)).unwrap();
+            let epochs = names.iter().map(|e| super::super::names::parse_manifest_name(&e.name).unwrap());
+            (epochs.collect(), self.collector.known().to_vec())
+        }
+    }
+
+    #[test]
+    fn gc_1_to_5_all_known_manifests_but_the_greatest_go() {
+        assert_eq!(Case::new(&[], &[]).collect(), (vec![], vec![]), "GC-1");
+        assert_eq!(Case::new(&[1, 2, 3], &[]).collect(), (vec![1, 2, 3], vec![]), "GC-2");
+        assert_eq!(Case::new(&[], &[1, 2, 3]).collect(), (vec![], vec![3]), "GC-3");
+        assert_eq!(Case::new(&[1, 2, 3, 4, 5], &[1, 3, 5]).collect(), (vec![2, 4, 5], vec![5]), "GC-4");
+        assert_eq!(Case::new(&[1, 3, 2, 5, 4], &[5, 1, 3]).collect(), (vec![2, 4, 5], vec![5]), "GC-5");
+    }
+
+    #[test]
+    fn gc_6_what_cannot_be_removed_is_tried_again() {
+        let mut case = Case::new(&[1, 2, 3], &[1, 2, 3]);
+        case.disk.fail_at(case.disk.counters().operations + 1, Fault::Eio);
+        assert_eq!(case.collect(), (vec![1, 3], vec![1, 3]));
+        assert_eq!(case.collect(), (vec![3], vec![3]));
+    }
+
+    #[test]
+    fn gc_7_and_8_rounds_are_harmless_and_remember_nothing_needless() {
+        let mut case = Case::new(&[1, 2, 3], &[1, 2, 3]);
+        assert_eq!(case.collect(), (vec![3], vec![3]));
+        assert_eq!(case.collect(), (vec![3], vec![3]));
+        case.collector.add(3);
+        assert_eq!(case.collect(), (vec![3], vec![3]));
+    }
+
+    #[test]
+    fn manifests_read_back_and_every_flipped_bit_is_noticed() {
+        let table = TableKey { group: 7, segment: SegmentBounds { start: -5, end: 90 }, shard: 2 };
+        let parts = vec![ManifestPart { number: 1, id: 5 << 100 }, ManifestPart { number: 9, id: 3 }];
+        let manifest = Manifest { epoch: 12, table, covered_seq: 44, parts };
+        let bytes = manifest.encode();
+        assert_eq!(Manifest::decode(&bytes), Ok(manifest));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Manifest::decode(&flipped).is_err(), "bit {bit}");
+        }
+        (0..bytes.len()).for_each(|end| assert!(Manifest::decode(&bytes[..end]).is_err(), "cut at {end}"));
+    }
+}

@@ -10,7 +10,6 @@ mod policy;
 mod state;
 mod write;
 
-pub(crate) use open::TableReport;
 pub(crate) use state::TableState;
 pub(crate) use write::Prepared;
 
@@ -124,6 +123,11 @@ impl Table {
     pub fn oldest_memory_at(&self) -> Option<i64> {
         let at = self.oldest_memory_at.load(Ordering::SeqCst);
         (at != i64::MAX).then_some(at)
+    }
+
+    /// Bytes of the record of which series have which attributes.
+    pub fn attribute_bytes(&self) -> usize {
+        self.attributes.lock().as_ref().map_or(0, AttributeIndex::heap_bytes)
     }
 
     /// Stops flushes and merges for good; readers keep what they have.

@@ -31,37 +31,38 @@ impl ModelRow {
 /// Rows of one resource in one table.
 #[derive(Clone, Debug, Default)]
 pub struct ModelResource {
-    pub policy: Option<RowPolicy>,
-    pub rows: Vec<ModelRow>,
+    /// By identity: entity, time where it counts, and the whole row where that is the identity.
+    pub rows: BTreeMap<(Vec<u8>, i64, String), ModelRow>,
     /// Attributes per entity.
     pub attributes: BTreeMap<Vec<u8>, BTreeMap<ColumnKey, Value>>,
 }
 
 impl ModelResource {
     fn add(&mut self, policy: RowPolicy, row: ModelRow) {
-        self.policy = Some(policy);
-        let same = |old: &ModelRow| match policy {
-            RowPolicy::Versioned => old.entity == row.entity && old.time == row.time,
-            RowPolicy::Document | RowPolicy::Latest => old.entity == row.entity,
-            RowPolicy::Collapse => old.canonical() == row.canonical(),
+        let identity = match policy {
+            RowPolicy::Versioned => (row.entity.clone(), row.time, String::new()),
+            RowPolicy::Document | RowPolicy::Latest => (row.entity.clone(), 0, String::new()),
+            RowPolicy::Collapse => (row.entity.clone(), row.time, format!("{:?}", row.canonical())),
         };
-        match self.rows.iter_mut().find(|old| same(old)) {
-            None => self.rows.push(row),
-            Some(old) => match policy {
-                RowPolicy::Versioned | RowPolicy::Document if row.version < old.version => {}
-                RowPolicy::Collapse => {}
-                _ => *old = row,
-            },
+        let by_version = matches!(policy, RowPolicy::Versioned | RowPolicy::Document);
+        match self.rows.get(&identity) {
+            Some(old) if by_version && row.version < old.version => {}
+            _ => {
+                self.rows.insert(identity, row);
+            }
         }
     }
 
-    /// The rows in the order of a scan.
+    /// The rows in a fixed order.
     pub fn sorted(&self) -> Vec<ModelRow> {
-        let mut rows = self.rows.clone();
-        rows.sort_by_key(ModelRow::canonical);
+        let mut rows: Vec<ModelRow> = self.rows.values().cloned().collect();
+        rows.sort_by_cached_key(ModelRow::canonical);
         rows
     }
 }
+
+/// Table, resource and entity.
+type SeriesKey = (TableKey, String, Vec<u8>);
 
 /// Everything.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +73,7 @@ pub struct Model {
 impl Model {
     /// Applies one request.
     pub fn apply(&mut self, request: &[(TableKey, Arc<Layout>, ModelRow)]) {
-        let mut last_rows: BTreeMap<(TableKey, String, Vec<u8>), (Arc<Layout>, ModelRow)> = BTreeMap::new();
+        let mut last_rows: BTreeMap<SeriesKey, (Arc<Layout>, ModelRow)> = BTreeMap::new();
         for (table, layout, row) in request {
             let resource = self.tables.entry(*table).or_default().entry(layout.resource().to_string()).or_default();
             resource.add(layout.policy(), row.clone());

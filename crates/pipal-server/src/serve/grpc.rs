@@ -24,6 +24,7 @@ use crate::services::{
 use pipal_model::{Error, Result};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::codec::CompressionEncoding;
@@ -37,6 +38,10 @@ const MAX_CONCURRENT_STREAMS: u32 = 1_024;
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// What a client may send on all streams of a connection before the server reads on.
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// A silent connection is probed after this time, so that one whose client vanished is noticed.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// Calls that a client may have given up before the server has taken them; beyond it the connection is closed.
+const PENDING_RESETS_MAX: usize = 1_024;
 /// Longest list of request headers.
 const HEADER_LIST_BYTES_MAX: u32 = 64 << 10;
 
@@ -92,7 +97,8 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     add!(ServiceServer, node.clone());
     add!(NodeQueryServiceServer, node.clone());
     add!(ClusterStateServiceServer, node);
-    let measures = Arc::new(MeasureFace { queries: shared.measure_queries.clone(), metrics: shared.metrics.clone() });
+    let measures =
+        Arc::new(MeasureFace { queries: shared.measure_queries.clone(), metrics: shared.metrics.clone() });
     routes.add_service(MeasureRoutes::new(measures, shared.measure_writes.clone(), shared.message_bytes_max));
     routes.add_service(HealthServer(HealthService::new(shared.stopping.clone())));
     add_reflection(&mut routes)?;
@@ -121,14 +127,16 @@ pub async fn serve(
     metrics: Arc<ServerMetrics>,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE));
     Server::builder()
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .layer(Guard(metrics))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+        .serve_with_incoming_shutdown(incoming, stop)
         .await
         .map_err(|error| Error::new(pipal_model::ErrorKind::Io, "serve gRPC", error.to_string()))
 }

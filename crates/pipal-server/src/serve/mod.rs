@@ -20,6 +20,7 @@ use pipal_engine::fs::OsFileSystem;
 use pipal_engine::{Engine, RecoveryReport, SystemClock};
 use pipal_model::{Error, Result};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
@@ -30,8 +31,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long a stop may take altogether. Whatever is not flushed by then is in the log.
 const STOP: Duration = Duration::from_secs(9);
 
-/// A process that listens.
-struct Running {
+/// A server whose ports are open; it answers once it runs.
+pub struct Server {
+    started: Instant,
     engine: Engine,
     metrics: Arc<ServerMetrics>,
     grpc: TcpListener,
@@ -43,18 +45,9 @@ struct Running {
 /// Runs a server until `stop` is done.
 ///
 /// # Errors
-/// The data directory is in use or cannot be read, a port is taken, an option makes no sense.
+/// Those of [`Server::open`] and [`Server::run`].
 pub async fn serve(options: ServeOptions, stop: impl Future<Output = ()>) -> Result<()> {
-    let started = Instant::now();
-    let engine = open_engine(&options, started).await?;
-    let running = match listen(&options, &engine).await {
-        Ok(running) => running,
-        Err(error) => {
-            close_engine(&engine, Instant::now()).await;
-            return Err(error);
-        }
-    };
-    running.run(started, stop).await
+    Server::open(options).await?.run(stop).await
 }
 
 async fn open_engine(options: &ServeOptions, started: Instant) -> Result<Engine> {
@@ -87,7 +80,7 @@ fn log_recovery(options: &ServeOptions, report: &RecoveryReport, took: Duration)
 }
 
 /// Loads the registry, makes the services, and opens the ports last.
-async fn listen(options: &ServeOptions, engine: &Engine) -> Result<Running> {
+async fn listen(options: &ServeOptions, engine: &Engine, started: Instant) -> Result<Server> {
     let store = Arc::new(EngineStore::new(engine.clone()));
     let storage = Arc::new(EngineGroups(engine.clone()));
     let registry = Registry::open(store, storage, Arc::new(SystemClock)).await.map_err(Error::from)?;
@@ -117,7 +110,7 @@ async fn listen(options: &ServeOptions, engine: &Engine) -> Result<Running> {
     if !listen::is_loopback(&options.grpc_host) {
         tracing::warn!(host = %options.grpc_host, "the server is open beyond this machine without authentication");
     }
-    Ok(Running { engine: engine.clone(), metrics, grpc, scrapes, routes, stop })
+    Ok(Server { started, engine: engine.clone(), metrics, grpc, scrapes, routes, stop })
 }
 
 fn measure_queries(
@@ -163,9 +156,37 @@ fn identity(options: &ServeOptions, grpc: &TcpListener) -> Result<NodeIdentity> 
     })
 }
 
-impl Running {
-    async fn run(self, started: Instant, stop: impl Future<Output = ()>) -> Result<()> {
-        let Running { engine, metrics, grpc, scrapes, routes, stop: stopping } = self;
+impl Server {
+    /// Opens the data directory and then the ports.
+    ///
+    /// # Errors
+    /// The data directory is in use or cannot be read, a port is taken, an option makes no sense.
+    pub async fn open(options: ServeOptions) -> Result<Server> {
+        let started = Instant::now();
+        let engine = open_engine(&options, started).await?;
+        let listening = listen(&options, &engine, started).await;
+        if listening.is_err() {
+            close_engine(&engine, Instant::now()).await;
+        }
+        listening
+    }
+
+    /// Address of the gRPC listener; none when the system does not tell.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc.local_addr().ok()
+    }
+
+    /// Address of `/metrics`, where it is served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.scrapes.as_ref()?.local_addr().ok()
+    }
+
+    /// Serves until `stop` is done, then lets running calls end and closes the data directory.
+    ///
+    /// # Errors
+    /// The listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let Server { started, engine, metrics, grpc, scrapes, routes, stop: stopping } = self;
         if let Ok(address) = grpc.local_addr() {
             tracing::info!(%address, started_ms = started.elapsed().as_secs_f64() * 1_000.0, "ready");
         }

@@ -52,6 +52,28 @@ const WRITE_STREAMS_BYTES_MAX: usize = 256 << 20;
 const BUDGET_FLOOR_BYTES: usize = 4 << 20;
 
 impl ServeOptions {
+    /// A server of this data directory alone on free ports of this machine, as tests want it.
+    pub fn local(data_dir: impl Into<PathBuf>) -> Self {
+        ServeOptions {
+            data_dir: data_dir.into(),
+            grpc_host: "127.0.0.1".to_owned(),
+            grpc_port: 0,
+            http_port: 0,
+            metrics_address: Some("127.0.0.1:0".to_owned()),
+            ack: AckLevel::Synced,
+            memory_limit_bytes: None,
+            message_bytes_max: 16 << 20,
+            api_version: "0.10".to_owned(),
+            slow_query: None,
+            measure_schema_wait: Duration::ZERO,
+            flush_age: Duration::from_secs(20),
+            disk_high_watermark_percent: 95,
+            retention_interval: Duration::from_secs(60),
+            node_host: "localhost".to_owned(),
+            node_labels: HashMap::new(),
+        }
+    }
+
     /// What this means for the engine.
     pub fn engine(&self) -> EngineOptions {
         let defaults = EngineOptions::default();

@@ -11,7 +11,7 @@ mod tests;
 
 pub use barrier::BarrierService;
 pub use group::GroupService;
-pub use health::{HealthServer, HealthService};
+pub use health::{CheckRequest, CheckResponse, HealthServer, HealthService};
 pub use node::{NodeIdentity, NodeService};
 pub use registries::SchemaService;
 pub use schema_status::SchemaStatusService;

@@ -120,7 +120,8 @@ async fn a_barrier_waits_for_what_is_not_there_and_then_says_what_is_missing() {
     assert_eq!(answer.laggards[0].current_mod_revision, *world.registry.applied().borrow());
 
     let keys = vec![key("measure", "g", "m"), key("group", "", "_deletion_task"), key("nonsense", "g", "m")];
-    let request = AwaitSchemaAppliedRequest { keys: keys.clone(), min_revisions: vec![], timeout: seconds(1) };
+    let request =
+        AwaitSchemaAppliedRequest { keys: keys.clone(), min_revisions: vec![], timeout: seconds(1) };
     let answer = barrier.await_schema_applied(Request::new(request)).await.unwrap().into_inner();
     assert_eq!(answer.laggards[0].missing_keys, [keys[0].clone(), keys[2].clone()]);
     let request = AwaitSchemaDeletedRequest { keys: keys.clone(), timeout: seconds(1) };

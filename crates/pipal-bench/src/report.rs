@@ -1,6 +1,7 @@
 //! Results as text for people and as JSON for scripts, from one list of figures.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use serde_json::{Map, Value, json};
 
@@ -140,9 +141,12 @@ impl Report {
 
     /// Prints the report and gives the exit status: 0 without faults.
     pub fn print(&self, as_json: bool) -> std::process::ExitCode {
-        match as_json {
-            true => println!("{}", self.to_json()),
-            false => print!("{}", self.to_text()),
+        let text = if as_json { format!("{}\n", self.to_json()) } else { self.to_text() };
+        if let Err(error) = std::io::stdout().write_all(text.as_bytes())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            eprintln!("pipal-bench: cannot print the report: {error}");
+            return std::process::ExitCode::from(2);
         }
         if self.is_clean() { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
     }

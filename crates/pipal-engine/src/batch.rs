@@ -43,7 +43,8 @@ impl WriteBatch {
     /// Adds a row of a table. Errors: the row or the request is too large.
     pub fn push(&mut self, table: TableKey, layout: &Arc<Layout>, row: &Row<'_>) -> Result<()> {
         if row.entity.len() > ENTITY_BYTES_MAX {
-            let detail = format!("an entity of {} bytes exceeds the maximum of {ENTITY_BYTES_MAX}", row.entity.len());
+            let detail =
+                format!("an entity of {} bytes exceeds the maximum of {ENTITY_BYTES_MAX}", row.entity.len());
             return Err(Error::invalid("write row", detail));
         }
         if self.bytes() > REQUEST_BYTES_MAX {
@@ -156,7 +157,9 @@ pub(crate) fn join_tables(pieces: Vec<TableRows>) -> Result<Vec<TableRows>> {
                 table.offsets.extend(piece.offsets.iter().map(|offset| offset + shift));
                 table.bytes.extend_from_slice(&piece.bytes);
             }
-            Some(_) => return Err(Error::internal("join request", "pieces of a table have different layouts")),
+            Some(_) => {
+                return Err(Error::internal("join request", "pieces of a table have different layouts"));
+            }
         }
     }
     Ok(joined)

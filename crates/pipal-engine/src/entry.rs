@@ -108,8 +108,9 @@ pub(crate) fn dropped_group(payload: &[u8]) -> Option<GroupId> {
 
 /// Reads an entry. Its checksum was right, so anything malformed in it is a defect or a format from the future.
 pub(crate) fn decode(payload: &[u8], definitions: &Definitions) -> Result<Entry> {
-    decode_inner(payload, definitions)
-        .ok_or_else(|| Error::corrupt("read log entry", "entry", "the entry does not follow the format of this version"))
+    decode_inner(payload, definitions).ok_or_else(|| {
+        Error::corrupt("read log entry", "entry", "the entry does not follow the format of this version")
+    })
 }
 
 fn decode_inner(payload: &[u8], definitions: &Definitions) -> Option<Entry> {

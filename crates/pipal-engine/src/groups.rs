@@ -45,7 +45,8 @@ impl Groups {
     /// A group, or an error that says that it is not open.
     pub fn get(&self, id: GroupId) -> Result<Arc<Group>> {
         self.groups.load().get(&id).cloned().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "find group", "no such group is open").about(format!("group {id:016x}"))
+            Error::new(ErrorKind::NotFound, "find group", "no such group is open")
+                .about(format!("group {id:016x}"))
         })
     }
 

@@ -170,7 +170,8 @@ fn check_file(fs: &Arc<dyn FileSystem>, path: &Path) -> Result<u64> {
 
 /// An error that says that a directory is not a data directory.
 pub fn require_data_directory(fs: &Arc<dyn FileSystem>, root: &Path) -> Result<()> {
-    let is_ours = fs.list(root)?.iter().any(|entry| entry.is_dir && (entry.name == "groups" || entry.name == "log"));
+    let is_ours =
+        fs.list(root)?.iter().any(|entry| entry.is_dir && (entry.name == "groups" || entry.name == "log"));
     if is_ours {
         return Ok(());
     }

@@ -30,6 +30,8 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use counters::CounterValues;
 pub use engine::{Engine, EngineStats, GroupData, RecoveryReport, SegmentData, ShardData};
 pub use options::{AckLevel, EngineOptions};
-pub use scan::{CancelToken, MergedSeries, Scan, ScanBatch, ScanRequest, SegmentSnapshot, Snapshot, TableSnapshot};
+pub use scan::{
+    CancelToken, MergedSeries, Scan, ScanBatch, ScanRequest, SegmentSnapshot, Snapshot, TableSnapshot,
+};
 pub use store::{GroupOptions, Route};
 pub use table_key::{GroupId, SYSTEM_GROUP, SegmentBounds, TableKey};

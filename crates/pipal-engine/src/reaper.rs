@@ -95,7 +95,11 @@ impl Quarantine {
         let name = path.file_name().map_or_else(|| "unnamed".into(), |n| n.to_string_lossy().into_owned());
         let mut target = self.dir.join(format!("{label}-{name}"));
         for attempt in 1u32.. {
-            let taken = self.fs.list(&self.dir)?.iter().any(|e| Some(e.name.as_str()) == target.file_name().and_then(|n| n.to_str()));
+            let taken = self
+                .fs
+                .list(&self.dir)?
+                .iter()
+                .any(|e| Some(e.name.as_str()) == target.file_name().and_then(|n| n.to_str()));
             if !taken {
                 break;
             }

@@ -251,7 +251,10 @@ mod tests {
         let mut bytes = Vec::new();
         encode_row(300, &layout, &row, &mut bytes);
         let head = decode_head(&bytes).unwrap();
-        assert_eq!((head.layout, head.entity, head.time, head.version, head.deleted), (300, &b"e|"[..], -1, 7, true));
+        assert_eq!(
+            (head.layout, head.entity, head.time, head.version, head.deleted),
+            (300, &b"e|"[..], -1, 7, true)
+        );
         assert_eq!(body_length(&layout, head.body), Some(head.body.len()));
         let mut reader = ValueReader::new(&layout, head.body);
         assert_eq!(reader.next_value(), Some(ValueRef::Str(b"")));

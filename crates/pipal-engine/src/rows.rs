@@ -155,7 +155,10 @@ impl SeriesList {
 
     /// Appends a series; its entity must be greater than the last one.
     pub fn push(&mut self, entity: &[u8], first_row: u64, row_count: u32) {
-        debug_assert!(self.is_empty() || self.entity(self.len() - 1) < entity, "series must be pushed in order");
+        debug_assert!(
+            self.is_empty() || self.entity(self.len() - 1) < entity,
+            "series must be pushed in order"
+        );
         self.entities.push(entity);
         self.rows.push((first_row, row_count));
     }

@@ -30,7 +30,13 @@ fn run(disk: &SimulatedFileSystem) -> (World, Outcome) {
 
 type Groups = BTreeMap<GroupId, (GroupOptions, RowPolicy)>;
 
-fn check_image(image: &SimulatedFileSystem, clock: &Arc<ManualClock>, groups: &Groups, outcome: &Outcome, context: &str) {
+fn check_image(
+    image: &SimulatedFileSystem,
+    clock: &Arc<ManualClock>,
+    groups: &Groups,
+    outcome: &Outcome,
+    context: &str,
+) {
     let fs: Arc<dyn FileSystem> = Arc::new(image.clone());
     let opened = Engine::open(fs, clock.clone(), Path::new(ROOT), small_options());
     let (engine, report) = opened.unwrap_or_else(|error| panic!("{context}: {error}"));
@@ -44,7 +50,10 @@ fn check_image(image: &SimulatedFileSystem, clock: &Arc<ManualClock>, groups: &G
     for (table, rows) in &acknowledged {
         assert_eq!(held.get(table), Some(rows), "{context}: {table}");
     }
-    panic!("{context}: rows that nobody acknowledged: {:?}", held.keys().filter(|t| !acknowledged.contains_key(*t)));
+    panic!(
+        "{context}: rows that nobody acknowledged: {:?}",
+        held.keys().filter(|t| !acknowledged.contains_key(*t))
+    );
 }
 
 #[test]

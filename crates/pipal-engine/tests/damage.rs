@@ -1,6 +1,8 @@
 //! Damaged files: whatever bit flips and whatever is cut off or zeroed, opening says what is wrong and where, the rest
 //! is served, no wrong value is ever given, and nothing is deleted that is not provably redundant (D-23).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
 use pipal_engine::fs::{FileSystem, SimulatedFileSystem};

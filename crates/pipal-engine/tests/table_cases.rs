@@ -1,6 +1,8 @@
 //! The founding cases of tables (snapshots, adding, iteration, results, closing), through the public interface: in
 //! memory, on disk and opened again. `docs/seed-requirements.md` says which requirement each of them shows.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
 use pipal_engine::fs::{FileSystem, SimulatedFileSystem};
@@ -104,7 +106,7 @@ impl Cases {
 
     fn table_dir(&self) -> PathBuf {
         let is_part = |path: &Path| path.file_name().is_some_and(|name| name.len() == 16);
-        let (part, _) = self.disk.files().into_iter().find(|(path, _)| is_part(path)).expect("a part");
+        let (part, _) = self.disk.files().into_iter().find(|(path, _)| is_part(path)).unwrap();
         part.parent().unwrap().to_path_buf()
     }
 }

@@ -163,7 +163,10 @@ impl Attributes {
             return None;
         }
         let kept = positions.iter().map(|&i| ColumnDef { key: columns[i].key.clone(), attribute: false });
-        Some(Attributes { layout: Arc::new(Layout::new(resource, RowPolicy::Latest, kept.collect())), positions })
+        Some(Attributes {
+            layout: Arc::new(Layout::new(resource, RowPolicy::Latest, kept.collect())),
+            positions,
+        })
     }
 }
 

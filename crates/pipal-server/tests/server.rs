@@ -1,5 +1,7 @@
 //! A whole server over a data directory, called over the network.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use pipal_api::common::v1::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
 use pipal_api::database::v1::group_registry_service_client::GroupRegistryServiceClient;
 use pipal_api::database::v1::index_rule_registry_service_client::IndexRuleRegistryServiceClient;

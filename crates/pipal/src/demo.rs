@@ -8,6 +8,7 @@ mod session;
 mod text;
 
 use std::fmt;
+use std::io::{self, Write as _};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use session::Session;
@@ -55,6 +56,16 @@ impl fmt::Display for DemoError {
 
 impl std::error::Error for DemoError {}
 
+/// Prints a line. A reader that has gone away, such as `head`, wants no more lines: that is no error.
+fn say(text: &str) -> Result<(), DemoError> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(DemoError::new(format!("cannot print: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Runs the demo and prints it.
 ///
 /// # Errors
@@ -62,32 +73,30 @@ impl std::error::Error for DemoError {}
 /// When no server answers, when it refuses the user, or when it refuses or loses example data; the text says what to
 /// do.
 pub async fn run(options: DemoOptions) -> Result<(), DemoError> {
-    let mut session = Session::open(&options).await?;
-    println!("{} answers (API {}).\n", options.addr, session.api_version().await?);
-
-    schema::ensure(&mut session).await?;
+    let session = Session::open(&options).await?;
+    say(&format!("{} answers (API {}).\n", options.addr, session.api_version().await?))?;
+    say(&schema::ensure(&session).await?)?;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs() as i64);
     let hour = data::Hour::ending_at(now_s);
     let started = Instant::now();
     let points = session.write(data::messages(hour)).await?;
-    println!(
+    say(&format!(
         "Wrote {points} points: {} services, {} instances, one point a minute for an hour ({} ms).",
         data::SERVICES.len(),
         data::instances().count(),
         started.elapsed().as_millis().max(1)
-    );
-    println!("Every point is durable: the server answered after the disk did.\n");
+    ))?;
+    say("The server acknowledged every one of them, by default after the disk did.\n")?;
 
     for question in questions::all(hour) {
         let started = Instant::now();
         let answer = session.query(question.request.clone()).await?;
         let micros = started.elapsed().as_micros();
-        println!("{}", question.title);
-        println!("  {}  ({}.{} ms)\n", question.ql, micros / 1000, micros / 100 % 10);
-        println!("{}", (question.render)(&answer)?);
+        say(question.title)?;
+        say(&format!("  {}  ({}.{} ms)\n", question.ql, micros / 1000, micros / 100 % 10))?;
+        say(&(question.render)(&answer)?)?;
     }
-    println!("Run it again: the same points are rewritten, none is added. Your own metrics go the same way.");
-    Ok(())
+    say("Run it again: the same points are rewritten, none is added. Your own metrics go the same way.")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The crates depend on each other only as ARCHITECTURE.md says, and the engine stays free of protobuf and async.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -53,7 +53,12 @@ impl Request {
     }
 
     pub fn drop_group(group: GroupId, done: Done) -> Self {
-        Request { entries: vec![(encode_drop_group(group), Vec::new())], work: Work::DropGroup(group), bytes: 0, done }
+        Request {
+            entries: vec![(encode_drop_group(group), Vec::new())],
+            work: Work::DropGroup(group),
+            bytes: 0,
+            done,
+        }
     }
 }
 

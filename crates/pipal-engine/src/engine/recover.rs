@@ -1,21 +1,22 @@
 //! Opening a data directory: lock, files, log.
 
-use super::threads::{Bell, Threads};
 use super::Inner;
+use super::threads::{Bell, Threads};
+use crate::batch::{TableRows, join_tables};
 use crate::cache::BlockCache;
 use crate::clock::Clock;
 use crate::commit::{Applier, Committer, PublishGate, Queue};
 use crate::counters::Counters;
 use crate::entry::{Definitions, Entry, decode, dropped_group};
 use crate::fs::FileSystem;
-use crate::batch::{TableRows, join_tables};
 use crate::groups::Groups;
 use crate::log::{Log, LogOptions, LogReport, ReplayItem, replay};
 use crate::options::EngineOptions;
 use crate::reaper::{Quarantine, Reaper};
 use crate::scan::CancelToken;
 use crate::store::{
-    DataDir, Group, GroupEntry, GroupOptions, Segment, SegmentFile, is_dropped, parse_group_entry, parse_shard_dir_name,
+    DataDir, Group, GroupEntry, GroupOptions, Segment, SegmentFile, is_dropped, parse_group_entry,
+    parse_shard_dir_name,
 };
 use crate::table::{Table, TableContext};
 use crate::table_key::{GroupId, SYSTEM_GROUP, SegmentBounds, TableKey};
@@ -65,7 +66,8 @@ pub(super) fn open(
         }
         Ok(())
     })?;
-    let mut recovery = Recovery { fs, dir, context, groups, dropped, report: RecoveryReport::default(), log_is_whole: true };
+    let mut recovery =
+        Recovery { fs, dir, context, groups, dropped, report: RecoveryReport::default(), log_is_whole: true };
     recovery.note_log(&first_look);
     recovery.open_groups()?;
     let system = GroupOptions { segment_interval: None, ttl: None, shard_num: 1 };
@@ -203,7 +205,8 @@ impl Recovery {
             for entry in self.fs.list(&shard)? {
                 let Some(number) = crate::part::parse_part_file_name(&entry.name) else { continue };
                 let path = shard.join(&entry.name);
-                let Ok(part) = crate::part::Part::open(&self.fs, &path, number, self.context.cache.clone()) else {
+                let Ok(part) = crate::part::Part::open(&self.fs, &path, number, self.context.cache.clone())
+                else {
                     continue;
                 };
                 let identity = part.identity();
@@ -335,7 +338,9 @@ impl Replayer<'_> {
         let context = self.recovery_groups.context();
         while context.memory_bytes.load(Ordering::SeqCst) as usize >= context.options.memory_bytes_max {
             let tables = self.recovery_groups.tables();
-            let Some((segment, table)) = tables.iter().max_by_key(|(_, t)| t.state().memory_bytes()) else { break };
+            let Some((segment, table)) = tables.iter().max_by_key(|(_, t)| t.state().memory_bytes()) else {
+                break;
+            };
             if !segment.flush_table(table)? {
                 break;
             }

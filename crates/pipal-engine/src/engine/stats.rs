@@ -115,7 +115,8 @@ impl Engine {
         let group = self.0.groups.get(id)?;
         let mut data = GroupData::default();
         for segment in group.live_segments() {
-            let shards: Vec<ShardData> = segment.tables().values().map(shard_data).filter(|s| s.rows > 0).collect();
+            let shards: Vec<ShardData> =
+                segment.tables().values().map(shard_data).filter(|s| s.rows > 0).collect();
             if !shards.is_empty() {
                 data.segments.push(SegmentData { bounds: segment.bounds(), shards });
             }
@@ -153,7 +154,8 @@ impl Engine {
             stats.tables += 1;
             stats.parts += parts;
             stats.parts_per_table_max = stats.parts_per_table_max.max(parts);
-            stats.part_rows += state.parts.iter().map(|p| p.part().summary().rows_of(RowKind::Data)).sum::<u64>();
+            stats.part_rows +=
+                state.parts.iter().map(|p| p.part().summary().rows_of(RowKind::Data)).sum::<u64>();
             stats.part_bytes += state.parts.iter().map(|p| p.part().file_bytes()).sum::<u64>();
             stats.attribute_bytes += table.attribute_bytes() as u64;
             stats.memory_rows += state.runs().map(|r| r.row_count() as u64).sum::<u64>();

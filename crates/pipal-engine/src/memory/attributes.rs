@@ -47,7 +47,12 @@ impl AttributeIndex {
         Ok(index)
     }
 
-    fn take_source(&mut self, source: &dyn RowSource, key: &ResourceKey, columns: &[ColumnKey]) -> Result<()> {
+    fn take_source(
+        &mut self,
+        source: &dyn RowSource,
+        key: &ResourceKey,
+        columns: &[ColumnKey],
+    ) -> Result<()> {
         let series = source.series(key, &crate::rows::EntitySelector::All)?;
         let request = ReadRequest { key, time: TimeRange::ALL, columns };
         let seed = resource_seed(&key.name);
@@ -76,7 +81,13 @@ impl AttributeIndex {
 
     /// Decides for the last row of a request of a series: true when its attributes must be stored, which the
     /// index then takes for done. `present` tells per attribute column of `attributes` whether the row has it.
-    pub fn must_store(&mut self, seed: u64, entity: &[u8], attributes: &Layout, present: Box<[bool]>) -> bool {
+    pub fn must_store(
+        &mut self,
+        seed: u64,
+        entity: &[u8],
+        attributes: &Layout,
+        present: Box<[bool]>,
+    ) -> bool {
         let row_set = self.row_set(attributes, present);
         let key = xxh3_128_with_seed(entity, seed);
         let Some(stored) = self.series.get(&key).copied() else {

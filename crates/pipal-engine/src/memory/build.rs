@@ -146,13 +146,14 @@ impl RunBuilder {
 
     /// The order of rows; rows that compare equal are of one identity, or at least candidates for it.
     fn compare(&self, a: &RunRow, b: &RunRow) -> Ordering {
-        let series = (a.resource, a.hash).cmp(&(b.resource, b.hash)).then_with(|| self.entity(a).cmp(self.entity(b)));
+        let series =
+            (a.resource, a.hash).cmp(&(b.resource, b.hash)).then_with(|| self.entity(a).cmp(self.entity(b)));
         series.then_with(|| match self.policies[a.resource as usize] {
             RowPolicy::Versioned => a.time.cmp(&b.time),
             RowPolicy::Document | RowPolicy::Latest => Ordering::Equal,
-            RowPolicy::Collapse => {
-                (a.time, a.version).cmp(&(b.time, b.version)).then_with(|| self.content(a).cmp(&self.content(b)))
-            }
+            RowPolicy::Collapse => (a.time, a.version)
+                .cmp(&(b.time, b.version))
+                .then_with(|| self.content(a).cmp(&self.content(b))),
         })
     }
 
@@ -260,7 +261,15 @@ impl RunBuilder {
             resources.push(RunResource { head, rows: start..end });
             start = end;
         }
-        Ok(MemRun { layouts: self.layouts, resources, rows: self.rows, bytes: self.bytes, time_range, first_seq, last_seq })
+        Ok(MemRun {
+            layouts: self.layouts,
+            resources,
+            rows: self.rows,
+            bytes: self.bytes,
+            time_range,
+            first_seq,
+            last_seq,
+        })
     }
 
     /// Union of the columns of all layouts per resource, sorted.

@@ -89,7 +89,12 @@ fn merge_versions(pieces: &[Piece], batches: &[RowBatch], takes: &mut Vec<Take>)
     let mut rows: Vec<(i64, i64, u32, u32)> = Vec::new();
     for piece in pieces {
         let batch = &batches[piece.source as usize];
-        rows.extend(piece.rows.clone().map(|r| (batch.times[r as usize], batch.versions[r as usize], piece.source, r)));
+        rows.extend(
+            piece
+                .rows
+                .clone()
+                .map(|r| (batch.times[r as usize], batch.versions[r as usize], piece.source, r)),
+        );
     }
     // Source numbers grow with age of the log, so the last row of a time has the greatest version and, of equal
     // versions, arrived last.
@@ -107,7 +112,12 @@ fn merge_all(pieces: &[Piece], batches: &[RowBatch], collapse: bool, takes: &mut
     let mut rows: Vec<(i64, i64, u32, u32)> = Vec::new();
     for piece in pieces {
         let batch = &batches[piece.source as usize];
-        rows.extend(piece.rows.clone().map(|r| (batch.times[r as usize], batch.versions[r as usize], piece.source, r)));
+        rows.extend(
+            piece
+                .rows
+                .clone()
+                .map(|r| (batch.times[r as usize], batch.versions[r as usize], piece.source, r)),
+        );
     }
     rows.sort_unstable();
     let mut group_start = 0;

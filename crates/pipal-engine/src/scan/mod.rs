@@ -113,7 +113,12 @@ impl TableSnapshot {
 
     /// The attributes of data series of a resource: one row per series of `series`, in order; absent values
     /// where a series has no attributes.
-    pub fn attributes(&self, resource: &str, series: &MergedSeries, columns: &[ColumnKey]) -> Result<RowBatch> {
+    pub fn attributes(
+        &self,
+        resource: &str,
+        series: &MergedSeries,
+        columns: &[ColumnKey],
+    ) -> Result<RowBatch> {
         let key = ResourceKey { kind: RowKind::Attribute, name: resource.into() };
         let selector = if series.len() <= ATTRIBUTE_LOOKUPS_MAX {
             EntitySelector::Exact((0..series.len()).map(|i| series.entity(i).to_vec()).collect())

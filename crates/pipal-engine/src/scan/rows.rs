@@ -192,7 +192,14 @@ impl<'a> Scan<'a> {
             for run in indices.chunk_by(|a, b| a + 1 == *b) {
                 let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
                 let selection = *first as usize..*last as usize + 1;
-                self.sources[source].read(&request, list, selection, buffer, &mut counts[source], &mut self.stats)?;
+                self.sources[source].read(
+                    &request,
+                    list,
+                    selection,
+                    buffer,
+                    &mut counts[source],
+                    &mut self.stats,
+                )?;
             }
             if counts[source].len() != indices.len() || !buffer.is_consistent() {
                 return Err(Error::internal("scan", "a source gave another number of series than asked for"));

@@ -63,7 +63,9 @@ impl MergedSeries {
 
     /// Bytes held.
     pub fn heap_bytes(&self) -> usize {
-        self.lists.iter().map(SeriesList::heap_bytes).sum::<usize>() + self.hits.capacity() * 8 + self.starts.capacity() * 4
+        self.lists.iter().map(SeriesList::heap_bytes).sum::<usize>()
+            + self.hits.capacity() * 8
+            + self.starts.capacity() * 4
     }
 }
 

@@ -73,7 +73,8 @@ impl Group {
     pub fn check_gate(&self) -> Result<()> {
         if self.is_gate_closed.load(Ordering::SeqCst) {
             let detail = "the group is being deleted";
-            return Err(Error::new(ErrorKind::FailedPrecondition, "write", detail).about(format!("group {:016x}", self.id)));
+            return Err(Error::new(ErrorKind::FailedPrecondition, "write", detail)
+                .about(format!("group {:016x}", self.id)));
         }
         Ok(())
     }
@@ -127,10 +128,15 @@ impl Group {
         let future = segments.iter().filter(|s| s.bounds().start > now).count();
         let refuse = |detail: String| Err(Error::new(ErrorKind::ResourceExhausted, "route row", detail));
         if bounds.start > now && future >= FUTURE_SEGMENTS_MAX {
-            return refuse(format!("the group has {future} segments in the future, and {FUTURE_SEGMENTS_MAX} is the maximum"));
+            return refuse(format!(
+                "the group has {future} segments in the future, and {FUTURE_SEGMENTS_MAX} is the maximum"
+            ));
         }
         if segments.len() >= SEGMENTS_MAX {
-            return refuse(format!("the group has {} segments, and {SEGMENTS_MAX} is the maximum", segments.len()));
+            return refuse(format!(
+                "the group has {} segments, and {SEGMENTS_MAX} is the maximum",
+                segments.len()
+            ));
         }
         Ok(())
     }
@@ -165,7 +171,8 @@ impl Group {
         let limit = self.expiry_limit();
         let _change = self.change.lock();
         let segments = self.segments.load_full();
-        let (expired, live): (Vec<_>, Vec<_>) = segments.iter().cloned().partition(|s| is_expired(s.bounds(), limit));
+        let (expired, live): (Vec<_>, Vec<_>) =
+            segments.iter().cloned().partition(|s| is_expired(s.bounds(), limit));
         if !expired.is_empty() {
             self.segments.store(Arc::new(live));
         }

@@ -4,7 +4,7 @@ mod group;
 mod layout;
 mod segment;
 
-pub use group::{GroupOptions, Route};
 pub(crate) use group::Group;
+pub use group::{GroupOptions, Route};
 pub(crate) use layout::{DataDir, GroupEntry, is_dropped, parse_group_entry, parse_shard_dir_name};
 pub(crate) use segment::{Segment, SegmentFile};

@@ -32,7 +32,10 @@ impl Table {
     /// The merge to do next, if one is due.
     pub fn due_merge(&self) -> Option<DueMerge> {
         let now = self.context.clock.now();
-        if self.is_abandoned() || self.merging.load(Ordering::SeqCst) || now < self.merge_retry_at.load(Ordering::SeqCst) {
+        if self.is_abandoned()
+            || self.merging.load(Ordering::SeqCst)
+            || now < self.merge_retry_at.load(Ordering::SeqCst)
+        {
             return None;
         }
         let state = self.state.load();
@@ -40,12 +43,18 @@ impl Table {
             return None;
         }
         let failures = self.merge_failures.lock();
-        let failed = |p: &Arc<LivePart>| failures.get(&p.part().identity().id).is_some_and(|n| *n >= MERGE_FAILURES_MAX);
-        let candidates: Vec<Candidate> =
-            state.parts.iter().map(|p| Candidate { bytes: p.part().file_bytes(), mergeable: !failed(p) }).collect();
+        let failed = |p: &Arc<LivePart>| {
+            failures.get(&p.part().identity().id).is_some_and(|n| *n >= MERGE_FAILURES_MAX)
+        };
+        let candidates: Vec<Candidate> = state
+            .parts
+            .iter()
+            .map(|p| Candidate { bytes: p.part().file_bytes(), mergeable: !failed(p) })
+            .collect();
         let options = &self.context.options;
         let newest = self.newest_part_at.load(Ordering::SeqCst);
-        let cool_nanos = i64::try_from(options.merge_cool_age_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let cool_nanos =
+            i64::try_from(options.merge_cool_age_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let limits = MergeLimits {
             inputs_min: options.merge_inputs_min,
             inputs_max: options.merge_inputs_max,

@@ -134,7 +134,9 @@ impl Table {
     pub fn abandon(&self) {
         self.closed.store(true, Ordering::SeqCst);
         let memory = self.state.load().memory_bytes() as u64;
-        self.context.memory_bytes.fetch_sub(memory.min(self.context.memory_bytes.load(Ordering::SeqCst)), Ordering::SeqCst);
+        self.context
+            .memory_bytes
+            .fetch_sub(memory.min(self.context.memory_bytes.load(Ordering::SeqCst)), Ordering::SeqCst);
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {

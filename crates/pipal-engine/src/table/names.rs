@@ -60,7 +60,9 @@ mod tests {
             assert_eq!(recognise(&manifest_name(number)), TableFile::Manifest(number));
             assert_eq!(recognise(&temporary_name(&part_file_name(number))), TableFile::Temporary);
         }
-        for foreign in ["a", "000000000000000A", "00000000000000001", "0000000000000001.snpx", "lock", "x.tmp", ""] {
+        for foreign in
+            ["a", "000000000000000A", "00000000000000001", "0000000000000001.snpx", "lock", "x.tmp", ""]
+        {
             assert_eq!(recognise(foreign), TableFile::Foreign, "{foreign:?}");
         }
     }

@@ -55,7 +55,8 @@ impl Table {
         let files = opening.list()?;
         let mut found = opening.open_parts(&files.parts)?;
         let manifest = opening.newest_manifest(&files.manifests)?;
-        let newest_is_valid = manifest.as_ref().is_some_and(|m| Some(&m.epoch) == files.manifests.iter().max());
+        let newest_is_valid =
+            manifest.as_ref().is_some_and(|m| Some(&m.epoch) == files.manifests.iter().max());
         let live = match &manifest {
             Some(manifest) if newest_is_valid => opening.select_listed(manifest, &mut found),
             // A damaged newer manifest may have let go of the log, so an older one proves nothing about parts.
@@ -265,7 +266,10 @@ impl Opening<'_> {
                 self.context.reaper.add_file(path);
             } else {
                 drop(part);
-                self.quarantine(&path, "no manifest lists the part, and nothing proves that its rows are elsewhere")?;
+                self.quarantine(
+                    &path,
+                    "no manifest lists the part, and nothing proves that its rows are elsewhere",
+                )?;
             }
         }
         Ok(())

@@ -138,7 +138,11 @@ impl Table {
             if let Some(new) = new {
                 new.live.mark_replaced();
             }
-            return Err(Error::new(ErrorKind::FailedPrecondition, "commit part", "an input is not live any more"));
+            return Err(Error::new(
+                ErrorKind::FailedPrecondition,
+                "commit part",
+                "an input is not live any more",
+            ));
         };
         let epoch = self.next_epoch();
         let covered_seq = covered_seq.unwrap_or(before.covered_seq);
@@ -188,7 +192,11 @@ impl Table {
 }
 
 /// The parts after a change; none when an input has been replaced meanwhile (L-10).
-fn replace_parts(state: &TableState, new: Option<&Arc<LivePart>>, replaced: &[u128]) -> Option<Vec<Arc<LivePart>>> {
+fn replace_parts(
+    state: &TableState,
+    new: Option<&Arc<LivePart>>,
+    replaced: &[u128],
+) -> Option<Vec<Arc<LivePart>>> {
     let mut parts = state.parts.to_vec();
     let at = match replaced.first() {
         None => parts.len(),
@@ -217,8 +225,9 @@ fn copy_rows(table: &TableSnapshot, writer: &mut PartWriter, cancel: &CancelToke
         let mut batch = ScanBatch::new(&head.columns);
         while scan.next_batch(&mut batch)? {
             let runs = batch.series.chunk_by(|a, b| a == b);
-            let pieces: Vec<(&[u8], u32)> =
-                runs.filter_map(|run| Some((series.entity(*run.first()? as usize), run.len() as u32))).collect();
+            let pieces: Vec<(&[u8], u32)> = runs
+                .filter_map(|run| Some((series.entity(*run.first()? as usize), run.len() as u32)))
+                .collect();
             writer.append(&head, &pieces, &batch.rows)?;
             rows += batch.rows.len() as u64;
         }

@@ -64,7 +64,8 @@ mod tests {
         sizes.iter().map(|bytes| Candidate { bytes: *bytes, mergeable: true }).collect()
     }
 
-    const LIMITS: MergeLimits = MergeLimits { inputs_min: 4, inputs_max: 8, output_bytes_max: 1 << 30, cooled: false };
+    const LIMITS: MergeLimits =
+        MergeLimits { inputs_min: 4, inputs_max: 8, output_bytes_max: 1 << 30, cooled: false };
 
     #[test]
     fn similar_neighbours_merge_once_there_are_enough() {

@@ -52,7 +52,8 @@ impl Table {
         let mut active = old.active.to_vec();
         active.push(Arc::new(run));
         merge_small_runs(&mut active)?;
-        let mut state = TableState { epoch: self.next_epoch(), active: active.into(), ..TableState::clone(&old) };
+        let mut state =
+            TableState { epoch: self.next_epoch(), active: active.into(), ..TableState::clone(&old) };
         if state.active_bytes() >= self.context.options.table_memory_bytes_max {
             freeze(&mut state);
         }

@@ -75,7 +75,8 @@ impl Model {
     pub fn apply(&mut self, request: &[(TableKey, Arc<Layout>, ModelRow)]) {
         let mut last_rows: BTreeMap<SeriesKey, (Arc<Layout>, ModelRow)> = BTreeMap::new();
         for (table, layout, row) in request {
-            let resource = self.tables.entry(*table).or_default().entry(layout.resource().to_string()).or_default();
+            let resource =
+                self.tables.entry(*table).or_default().entry(layout.resource().to_string()).or_default();
             resource.add(layout.policy(), row.clone());
             let key = (*table, layout.resource().to_string(), row.entity.clone());
             last_rows.insert(key, (layout.clone(), row.clone()));

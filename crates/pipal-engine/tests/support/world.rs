@@ -5,11 +5,13 @@ use super::random::Random;
 use pipal_engine::fs::FileSystem;
 use pipal_engine::rows::{EntitySelector, ResourceKey, RowKind};
 use pipal_engine::{
-    CancelToken, Clock, Engine, EngineOptions, GroupId, GroupOptions, ManualClock, RecoveryReport, Route, Row,
-    ScanBatch, ScanRequest, TableKey, TableSnapshot, WriteBatch,
+    CancelToken, Clock, Engine, EngineOptions, GroupId, GroupOptions, ManualClock, RecoveryReport, Route,
+    Row, ScanBatch, ScanRequest, TableKey, TableSnapshot, WriteBatch,
 };
 use pipal_model::time::{DAY_NANOS, HOUR_NANOS};
-use pipal_model::{ColumnDef, ColumnKey, ColumnType, Interval, IntervalUnit, Layout, Result, RowPolicy, TimeRange, Value};
+use pipal_model::{
+    ColumnDef, ColumnKey, ColumnType, Interval, IntervalUnit, Layout, Result, RowPolicy, TimeRange, Value,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -87,7 +89,9 @@ pub fn random_value(random: &mut Random, ty: ColumnType) -> Value {
         ColumnType::Float if random.chance(30) => Value::Float(f64::from_bits(random.next())),
         ColumnType::Float if random.chance(20) => Value::Float(-0.0),
         ColumnType::Float => Value::Float(random.below(1000) as f64 / 8.0),
-        ColumnType::Str => Value::Str(random.pick(&["", "eu", "us", "a longer text that repeats"]).as_bytes().to_vec()),
+        ColumnType::Str => {
+            Value::Str(random.pick(&["", "eu", "us", "a longer text that repeats"]).as_bytes().to_vec())
+        }
         ColumnType::Binary => Value::Binary((0..random.below(40)).map(|_| random.next() as u8).collect()),
         ColumnType::StrArray => {
             let mut bytes = Vec::new();
@@ -127,8 +131,18 @@ pub const ROOT: &str = "/data";
 impl World {
     pub fn new(fs: Arc<dyn FileSystem>, options: EngineOptions) -> Self {
         let clock = Arc::new(ManualClock::new(NOW));
-        let (engine, report) = Engine::open(fs.clone(), clock.clone(), Path::new(ROOT), options.clone()).unwrap();
-        World { fs, clock, options, engine, report, groups: BTreeMap::new(), dropped: BTreeMap::new(), model: Model::default() }
+        let (engine, report) =
+            Engine::open(fs.clone(), clock.clone(), Path::new(ROOT), options.clone()).unwrap();
+        World {
+            fs,
+            clock,
+            options,
+            engine,
+            report,
+            groups: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            model: Model::default(),
+        }
     }
 
     pub fn put_group(&mut self, id: GroupId, options: GroupOptions, policy: RowPolicy) {
@@ -167,7 +181,9 @@ impl World {
             let time = self.clock.now() - random.below(3) as i64 * DAY_NANOS - minute;
             let mut row = random_row(random, &layout, time);
             row.deleted = policy == RowPolicy::Document && random.chance(10);
-            let Ok(Route::Segment(segment)) = self.engine.route(group, time) else { panic!("no segment for {time}") };
+            let Ok(Route::Segment(segment)) = self.engine.route(group, time) else {
+                panic!("no segment for {time}")
+            };
             let shard = (pipal_model::series::sid("", &row.entity) % u64::from(options.shard_num)) as u32;
             request.push((TableKey { group, segment, shard }, layout, row));
         }
@@ -212,10 +228,19 @@ pub fn expected(model: &Model) -> Contents {
             contents.insert(format!("{table} {name}"), rows);
             if !resource.attributes.is_empty() {
                 let text = |(entity, values): (&Vec<u8>, &BTreeMap<ColumnKey, Value>)| {
-                    let row = ModelRow { entity: entity.clone(), time: 0, version: 0, deleted: false, values: values.clone() };
+                    let row = ModelRow {
+                        entity: entity.clone(),
+                        time: 0,
+                        version: 0,
+                        deleted: false,
+                        values: values.clone(),
+                    };
                     format!("{:?}", row.canonical())
                 };
-                contents.insert(format!("{table} {name} attributes"), resource.attributes.iter().map(text).collect());
+                contents.insert(
+                    format!("{table} {name} attributes"),
+                    resource.attributes.iter().map(text).collect(),
+                );
             }
         }
     }
@@ -268,7 +293,8 @@ fn read_resource(table: &TableSnapshot, key: &ResourceKey, columns: &[ColumnKey]
     let mut rows = Vec::new();
     while scan.next_batch(&mut batch)? {
         for row in 0..batch.rows.len() {
-            let values = columns.iter().zip(&batch.rows.columns).map(|(k, c)| (k.clone(), c.get(row).to_value()));
+            let values =
+                columns.iter().zip(&batch.rows.columns).map(|(k, c)| (k.clone(), c.get(row).to_value()));
             rows.push(ModelRow {
                 entity: series.entity(batch.series[row] as usize).to_vec(),
                 time: batch.rows.times[row],

@@ -107,7 +107,13 @@ async fn revision_gate(registry: &Registry, request: &QueryRequest, wait: Durati
 }
 
 /// The standing of a revision, looked at again until the deadline while the client is ahead.
-async fn standing_by(registry: &Registry, group: &str, name: &str, revision: i64, deadline: Instant) -> Standing {
+async fn standing_by(
+    registry: &Registry,
+    group: &str,
+    name: &str,
+    revision: i64,
+    deadline: Instant,
+) -> Standing {
     let mut pause = SCHEMA_POLL_INTERVAL;
     loop {
         let now = standing(registry.measure(group, name).as_deref(), revision);
@@ -126,7 +132,9 @@ fn measures_of(registry: &Registry, request: &QueryRequest) -> Result<Vec<Arc<Co
         if request.groups[..i].contains(group) {
             continue;
         }
-        let missing = || status_of_query(&QueryError::invalid(format!("measure doesn't exist: {group}/{}", request.name)));
+        let missing = || {
+            status_of_query(&QueryError::invalid(format!("measure doesn't exist: {group}/{}", request.name)))
+        };
         measures.push(registry.measure(group, &request.name).ok_or_else(missing)?);
     }
     Ok(measures)

@@ -16,4 +16,6 @@ mod write;
 pub use queries::MeasureQueries;
 pub use service::MeasureFace;
 pub use threads::QueryThreads;
-pub use write::{MeasureRoutes, RowSink, STREAM_BYTES_MAX, StreamBudget, WriteContext};
+pub use write::{
+    Committed, MeasureRoutes, Reply, ReplyStream, RowSink, STREAM_BYTES_MAX, StreamBudget, WriteContext,
+};

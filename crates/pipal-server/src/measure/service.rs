@@ -29,7 +29,10 @@ impl MeasureService for MeasureFace {
         self.metrics.unary.observe(&[&group, "measure", "query"], call).await.map(Response::new)
     }
 
-    async fn write(&self, _: Request<Streaming<WriteRequest>>) -> Result<Response<Self::WriteStream>, Status> {
+    async fn write(
+        &self,
+        _: Request<Streaming<WriteRequest>>,
+    ) -> Result<Response<Self::WriteStream>, Status> {
         Err(Status::internal("write streams have a route of their own"))
     }
 

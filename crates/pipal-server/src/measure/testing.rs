@@ -5,13 +5,13 @@ mod definition;
 mod message;
 mod show;
 
-pub use definition::{MeasureBuilder, measure};
+pub use definition::measure;
 pub use message::{MessageBuilder, point};
 pub use show::show;
 
 use super::queries::MeasureQueries;
 use super::threads::QueryThreads;
-use super::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, StreamBudget, StreamWriter, WriteContext};
+use super::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, StreamBudget, WriteContext};
 use crate::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
 use crate::api::database::Measure;
 use crate::api::measure::{QueryRequest, QueryResponse};
@@ -120,7 +120,7 @@ impl World {
 
     /// A stream whose messages are `requests`.
     pub fn stream<S>(&self, requests: S) -> ReplyStream<S> {
-        ReplyStream::new(requests, StreamWriter::new(Arc::new(self.context.clone())))
+        WriteContext::replies(&Arc::new(self.context.clone()), requests)
     }
 
     /// Plays a whole stream.

@@ -37,7 +37,10 @@ impl Drop for CancelOnDrop {
 impl QueryThreads {
     /// Admits `admitted` queries, of which `running` run at one time.
     pub fn new(admitted: usize, running: usize) -> Self {
-        QueryThreads { admitted: Arc::new(Semaphore::new(admitted)), running: Arc::new(Semaphore::new(running)) }
+        QueryThreads {
+            admitted: Arc::new(Semaphore::new(admitted)),
+            running: Arc::new(Semaphore::new(running)),
+        }
     }
 
     /// Runs `work` on a thread that may block. Dropping the future cancels the token.
@@ -50,7 +53,8 @@ impl QueryThreads {
         panicked: impl FnOnce() -> Status,
     ) -> Result<T, Status> {
         let _admitted = self.admit()?;
-        let permit = self.running.clone().acquire_owned().await.map_err(|_| Status::unavailable("closing"))?;
+        let permit =
+            self.running.clone().acquire_owned().await.map_err(|_| Status::unavailable("closing"))?;
         let cancel = CancelToken::default();
         let _cancel_on_drop = CancelOnDrop(cancel.clone());
         let run = move || {
@@ -69,7 +73,7 @@ impl QueryThreads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
+    use tokio::sync::oneshot;
 
     fn panicked() -> Status {
         Status::unknown("panic")
@@ -78,8 +82,8 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_goes_away_cancels_its_query() {
         let threads = QueryThreads::new(1, 1);
-        let (started, has_started) = tokio::sync::oneshot::channel();
-        let (cancelled, was_cancelled) = mpsc::channel();
+        let (started, has_started) = oneshot::channel();
+        let (cancelled, was_cancelled) = oneshot::channel();
         let work = move |cancel: &CancelToken| {
             started.send(()).unwrap();
             while !cancel.is_cancelled() {
@@ -95,7 +99,7 @@ mod tests {
         let refused = threads.run(|_| (), panicked).await;
         assert_eq!(refused.unwrap_err().code(), tonic::Code::ResourceExhausted);
         call.abort();
-        was_cancelled.recv().unwrap();
+        was_cancelled.await.unwrap();
         // Its thread gives the place back.
         threads.running.acquire().await.unwrap().forget();
     }

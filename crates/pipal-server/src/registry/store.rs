@@ -43,12 +43,15 @@ pub trait SchemaStore: Send + Sync {
     fn put(&self, documents: Vec<Document>, done: Completion);
 }
 
+/// A put that waits for [`MemoryStore::release`].
+type HeldPut = (Vec<Document>, Completion);
+
 /// A store without a disk, for tests: keeps documents over "restarts" of a registry, fails or waits on demand.
 #[derive(Default)]
 pub struct MemoryStore {
     documents: Mutex<HashMap<DocumentKey, Document>>,
     failing: AtomicBool,
-    held: Mutex<Option<Vec<(Vec<Document>, Completion)>>>,
+    held: Mutex<Option<Vec<HeldPut>>>,
 }
 
 impl MemoryStore {

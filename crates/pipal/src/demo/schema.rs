@@ -90,8 +90,8 @@ fn binding() -> IndexRuleBinding {
     }
 }
 
-/// Creates whatever is absent and says which.
-pub async fn ensure(session: &mut Session) -> Result<(), DemoError> {
+/// Creates whatever is absent; gives the sentence that says which.
+pub async fn ensure(session: &Session) -> Result<String, DemoError> {
     let channel = || session.channel();
     let request = session.request(GroupRegistryServiceCreateRequest { group: Some(group()) });
     let new_group = created("the group", GroupRegistryServiceClient::new(channel()).create(request).await)?;
@@ -104,8 +104,7 @@ pub async fn ensure(session: &mut Session) -> Result<(), DemoError> {
         session.request(IndexRuleBindingRegistryServiceCreateRequest { index_rule_binding: Some(binding()) });
     created("the binding", IndexRuleBindingRegistryServiceClient::new(channel()).create(request).await)?;
     let word = |is_new| if is_new { "created" } else { "there already" };
-    println!("Group {GROUP}: {}. Measure {MEASURE}: {}.", word(new_group), word(new_measure));
-    Ok(())
+    Ok(format!("Group {GROUP}: {}. Measure {MEASURE}: {}.", word(new_group), word(new_measure)))
 }
 
 /// True if the object is new, false if it was there already.

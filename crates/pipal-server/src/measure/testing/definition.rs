@@ -1,7 +1,9 @@
 //! Measure definitions in short.
 
 use crate::api::common::Metadata;
-use crate::api::database::{Entity, FieldSpec, FieldType, Measure, ShardingKey, TagFamilySpec, TagSpec, TagType};
+use crate::api::database::{
+    Entity, FieldSpec, FieldType, Measure, ShardingKey, TagFamilySpec, TagSpec, TagType,
+};
 
 /// Builds a measure definition.
 pub struct MeasureBuilder(Measure);

@@ -32,12 +32,13 @@ fn timestamp_ms(ms: i64) -> Timestamp {
 impl MessageBuilder {
     /// Names the measure in group `g`.
     pub fn to(self, measure: &str) -> Self {
-        self.to_group("g", measure, 0)
+        self.of_group("g", measure, 0)
     }
 
     /// Names the measure, its group, and the revision that the client knows.
-    pub fn to_group(mut self, group: &str, measure: &str, mod_revision: i64) -> Self {
-        let metadata = Metadata { group: group.into(), name: measure.into(), mod_revision, ..Metadata::default() };
+    pub fn of_group(mut self, group: &str, measure: &str, mod_revision: i64) -> Self {
+        let metadata =
+            Metadata { group: group.into(), name: measure.into(), mod_revision, ..Metadata::default() };
         self.0.metadata = Some(metadata);
         self
     }
@@ -60,7 +61,8 @@ impl MessageBuilder {
     /// Sets the spec.
     pub fn spec(mut self, families: &[(&str, &[&str])], fields: &[&str]) -> Self {
         let texts = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        let family = |(name, tags): &(&str, &[&str])| TagFamilySpec { name: name.to_string(), tag_names: texts(tags) };
+        let family =
+            |(name, tags): &(&str, &[&str])| TagFamilySpec { name: name.to_string(), tag_names: texts(tags) };
         let tag_family_spec = families.iter().map(family).collect();
         self.0.data_point_spec = Some(DataPointSpec { tag_family_spec, field_names: texts(fields) });
         self

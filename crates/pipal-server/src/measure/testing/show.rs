@@ -13,8 +13,10 @@ fn show_point(point: &DataPoint) -> String {
     let time = point.timestamp.unwrap_or_default();
     let minutes = (time.seconds - NOW_MS / 1_000) / 60;
     let tags = point.tag_families.iter().flat_map(|family| &family.tags);
-    let tags: Vec<String> = tags.map(|tag| show_tag(tag.value.as_ref().and_then(|v| v.value.as_ref()))).collect();
-    let fields = point.fields.iter().map(|field| show_field(field.value.as_ref().and_then(|v| v.value.as_ref())));
+    let tags: Vec<String> =
+        tags.map(|tag| show_tag(tag.value.as_ref().and_then(|v| v.value.as_ref()))).collect();
+    let fields =
+        point.fields.iter().map(|field| show_field(field.value.as_ref().and_then(|v| v.value.as_ref())));
     let fields: Vec<String> = fields.collect();
     format!("{minutes}m v{} | {} | {}", point.version, tags.join(" "), fields.join(" "))
 }

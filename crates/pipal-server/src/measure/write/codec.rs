@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_reply_is_what_the_generated_message_would_be() {
-        let metadata = crate::api::common::Metadata { group: "g".into(), name: "n".repeat(300), ..Default::default() };
+        let metadata =
+            crate::api::common::Metadata { group: "g".into(), name: "n".repeat(300), ..Default::default() };
         for message_id in [0, 1, 127, 128, u64::MAX] {
             let reply =
                 Reply { message_id, status: "STATUS_SUCCEED", metadata: metadata.encode_to_vec().into() };

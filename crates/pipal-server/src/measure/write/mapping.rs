@@ -42,7 +42,9 @@ impl Mapping {
             None => (0..schema.families.len()).map(|family| keys.positional_family(schema, family)).collect(),
         };
         let fields = match spec {
-            Some(spec) => spec.fields.iter().map(|name| field_column(schema, schema.find_field(name))).collect(),
+            Some(spec) => {
+                spec.fields.iter().map(|name| field_column(schema, schema.find_field(name))).collect()
+            }
             None => (0..schema.fields.len()).map(|field| field_column(schema, Some(field))).collect(),
         };
         let named = |key| families.iter().flatten().any(|targets| targets.key == Some(key));
@@ -119,7 +121,11 @@ impl Keys {
         (0..tags).map(|tag| self.targets(schema, TagPlace { family, tag })).collect()
     }
 
-    fn named_family(&self, schema: &MeasureSchema, (family, tags): &(String, Vec<String>)) -> Box<[TagTargets]> {
+    fn named_family(
+        &self,
+        schema: &MeasureSchema,
+        (family, tags): &(String, Vec<String>),
+    ) -> Box<[TagTargets]> {
         let place = |tag: &String| schema.find_tag_in(family, tag);
         tags.iter().map(|tag| place(tag).map_or(TagTargets::default(), |p| self.targets(schema, p))).collect()
     }

@@ -15,7 +15,8 @@ mod stream;
 mod writer;
 
 pub use budget::{STREAM_BYTES_MAX, StreamBudget};
+pub use codec::Reply;
 pub use route::MeasureRoutes;
 pub use sink::{Committed, RowSink};
 pub use stream::ReplyStream;
-pub use writer::{StreamWriter, WriteContext};
+pub use writer::WriteContext;

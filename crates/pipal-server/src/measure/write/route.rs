@@ -1,8 +1,8 @@
 //! Routes `Write` past the generated code, which would decode every point into a tree of structs.
 
-use super::codec::WriteCodec;
+use super::codec::{Reply, WriteCodec};
 use super::stream::ReplyStream;
-use super::writer::{StreamWriter, WriteContext};
+use super::writer::WriteContext;
 use bytes::Bytes;
 use pipal_api::measure::v1::measure_service_server::{MeasureService, MeasureServiceServer};
 use std::convert::Infallible;
@@ -78,12 +78,14 @@ struct WriteRoute {
 }
 
 impl StreamingService<Bytes> for WriteRoute {
-    type Response = super::codec::Reply;
+    type Response = Reply;
     type ResponseStream = ReplyStream<Streaming<Bytes>>;
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let writer = StreamWriter::new(self.context.clone());
-        std::future::ready(Ok(Response::new(ReplyStream::new(request.into_inner(), writer))))
+        std::future::ready(Ok(Response::new(WriteContext::replies(&self.context, request.into_inner()))))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,11 @@ pub struct StreamSchemas {
 
 impl StreamSchemas {
     /// Puts the metadata and the spec of a message in force, as far as it carries them (specification 2.3).
-    pub fn update(&mut self, view: &MeasureWriteView<'_>, metrics: &ServerMetrics) -> Result<(), DecodeError> {
+    pub fn update(
+        &mut self,
+        view: &MeasureWriteView<'_>,
+        metrics: &ServerMetrics,
+    ) -> Result<(), DecodeError> {
         if let Some(metadata) = &view.metadata {
             let decode = |encoded: &Bytes| Ok(Target::new(metadata, encoded, metrics));
             self.target = Some(self.targets.intern(metadata.bytes, &mut self.bytes, decode)?);

@@ -5,13 +5,14 @@
 //! goes away the replies are dropped, and what was accepted by then is committed all the same.
 
 use super::codec::Reply;
-use super::writer::{Accepted, Patience, StreamWriter, Verdict};
+use super::writer::{Accepted, Patience, StreamWriter, Verdict, WriteContext};
 use crate::measure::gate::{SCHEMA_POLL_INTERVAL, longer_pause};
 use bytes::Bytes;
 use pipal_api::model::v1::Status as WriteStatus;
 use pipal_model::{Error, ErrorKind, Result};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::oneshot::{self, error::RecvError};
@@ -62,21 +63,22 @@ struct Wait {
     deadline: Instant,
 }
 
-impl<S> ReplyStream<S> {
-    /// A stream that has received nothing yet.
-    pub fn new(requests: S, writer: StreamWriter) -> Self {
-        let started = writer.context().metrics.streams.start(&METRIC_LABELS);
+impl WriteContext {
+    /// The replies to a stream of encoded requests.
+    pub fn replies<S>(context: &Arc<WriteContext>, requests: S) -> ReplyStream<S> {
         ReplyStream {
             requests,
-            writer,
+            writer: StreamWriter::new(context.clone()),
             state: State::Receiving,
             end: None,
             turn: 0,
             paused: Duration::ZERO,
-            started,
+            started: context.metrics.streams.start(&METRIC_LABELS),
         }
     }
+}
 
+impl<S> ReplyStream<S> {
     /// A pause that gives rows in memory time to be flushed; none when the engine has room.
     fn room_pause(&mut self) -> Option<Pin<Box<Sleep>>> {
         if self.paused >= ROOM_WAIT_MAX || self.writer.context().sink.has_room() {
@@ -203,7 +205,9 @@ where
                 }
                 State::Waiting(wait) => {
                     ready!(wait.pause.as_mut().poll(cx));
-                    let State::Waiting(wait) = std::mem::replace(&mut this.state, State::Receiving) else { continue };
+                    let State::Waiting(wait) = std::mem::replace(&mut this.state, State::Receiving) else {
+                        continue;
+                    };
                     if let Some(reply) = this.take(wait.message.clone(), Some(wait)) {
                         return Poll::Ready(Some(Ok(reply)));
                     }

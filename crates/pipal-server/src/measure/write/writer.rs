@@ -105,13 +105,21 @@ impl StreamWriter {
         let mut slots = std::mem::take(&mut self.slots).recycle();
         let verdict = match MeasureWriteView::parse(message, &mut spare, &mut slots) {
             Ok(view) => self.verdict(&view, &slots, message.len(), patience),
-            Err(error) => Verdict::Broken(Status::internal(format!("grpc: error unmarshalling request: {error}"))),
+            Err(error) => {
+                Verdict::Broken(Status::internal(format!("grpc: error unmarshalling request: {error}")))
+            }
         };
         self.slots = slots.recycle();
         verdict
     }
 
-    fn verdict(&mut self, view: &View<'_>, slots: &WriteSlots<'_>, bytes: usize, patience: Patience) -> Verdict {
+    fn verdict(
+        &mut self,
+        view: &View<'_>,
+        slots: &WriteSlots<'_>,
+        bytes: usize,
+        patience: Patience,
+    ) -> Verdict {
         match self.decide(view, slots, bytes, patience) {
             Ok(target) => {
                 self.accepted.push((view.message_id, target));
@@ -158,7 +166,9 @@ impl StreamWriter {
         view.validate(slots).map_err(|broken| Stop::Break(Status::invalid_argument(broken.to_string())))?;
         let point = view.data_point.unwrap_or_default();
         let metrics = &self.context.metrics;
-        self.schemas.update(view, metrics).map_err(|error| Stop::Break(Status::internal(error.to_string())))?;
+        self.schemas
+            .update(view, metrics)
+            .map_err(|error| Stop::Break(Status::internal(error.to_string())))?;
         let Some((target, metadata)) = self.schemas.target() else {
             let text = "metadata is required for the first request of gRPC stream";
             return Err(Stop::Break(Status::unknown(text)));
@@ -173,7 +183,8 @@ impl StreamWriter {
             return Err(Stop::Refuse(WriteStatus::InternalError));
         }
         let stamp = point.timestamp.unwrap_or_default();
-        let time = time_of(stamp.seconds, stamp.nanos).map_err(|_| Stop::Refuse(WriteStatus::InvalidTimestamp))?;
+        let time =
+            time_of(stamp.seconds, stamp.nanos).map_err(|_| Stop::Refuse(WriteStatus::InvalidTimestamp))?;
         let may_wait = patience == Patience::Left && !self.context.schema_wait.is_zero();
         let measure = gate(measure, metadata.revision, may_wait)?;
         self.reserve(bytes)?;
@@ -233,7 +244,11 @@ impl StreamWriter {
 }
 
 /// The revision gate and the look-up of the measure (specification 2.4, rows 4 and 5).
-fn gate(measure: Option<Arc<CompiledMeasure>>, revision: i64, may_wait: bool) -> Result<Arc<CompiledMeasure>, Stop> {
+fn gate(
+    measure: Option<Arc<CompiledMeasure>>,
+    revision: i64,
+    may_wait: bool,
+) -> Result<Arc<CompiledMeasure>, Stop> {
     let late = |status| if may_wait { Stop::Wait } else { Stop::Refuse(status) };
     match (standing(measure.as_deref(), revision), measure) {
         (Standing::Current, Some(measure)) => Ok(measure),

@@ -29,11 +29,20 @@ fn without_a_spec_positions_are_those_of_the_schema() {
     let schema = schema();
     let mapping = Mapping::compile(&schema, None);
     let targets = |name, key| TagTargets { column: column(&schema, name), key };
-    assert_eq!(mapping.family(0), [targets("id", None), TagTargets { column: None, key: Some(0) }, targets("zone", Some(1))]);
+    assert_eq!(
+        mapping.family(0),
+        [targets("id", None), TagTargets { column: None, key: Some(0) }, targets("zone", Some(1))]
+    );
     assert_eq!(mapping.family(1), [targets("x", None)]);
     assert_eq!(mapping.family(2), []);
-    assert_eq!((mapping.field(0), mapping.field(1), mapping.field(2)), (column(&schema, "cnt"), column(&schema, "lat"), None));
-    assert_eq!((mapping.entity(), mapping.sharding(), mapping.keys_named()), (&[0][..], &[1, 0][..], &[true, true][..]));
+    assert_eq!(
+        (mapping.field(0), mapping.field(1), mapping.field(2)),
+        (column(&schema, "cnt"), column(&schema, "lat"), None)
+    );
+    assert_eq!(
+        (mapping.entity(), mapping.sharding(), mapping.keys_named()),
+        (&[0][..], &[1, 0][..], &[true, true][..])
+    );
     assert!(!mapping.has_surplus_families(2));
     assert!(mapping.has_surplus_families(3));
 }
@@ -49,9 +58,16 @@ fn a_spec_maps_by_name_and_what_it_does_not_know_goes_nowhere() {
     let targets = |name| TagTargets { column: column(&schema, name), key: None };
     let host = TagTargets { column: None, key: Some(0) };
     assert_eq!(mapping.family(0), [host, TagTargets::default(), targets("id")]);
-    assert_eq!(mapping.family(1), [TagTargets::default()], "a tag under the family of another is not the tag");
+    assert_eq!(
+        mapping.family(1),
+        [TagTargets::default()],
+        "a tag under the family of another is not the tag"
+    );
     assert_eq!(mapping.family(2), [targets("x")]);
-    assert_eq!((mapping.field(0), mapping.field(1), mapping.field(2)), (column(&schema, "lat"), None, column(&schema, "cnt")));
+    assert_eq!(
+        (mapping.field(0), mapping.field(1), mapping.field(2)),
+        (column(&schema, "lat"), None, column(&schema, "cnt"))
+    );
     assert_eq!(mapping.keys_named(), [true, false], "the sharding tag is not named and counts as null");
     assert!(!mapping.has_surplus_families(9), "with a spec, families are not counted");
 }
@@ -59,5 +75,8 @@ fn a_spec_maps_by_name_and_what_it_does_not_know_goes_nowhere() {
 #[test]
 fn an_empty_spec_names_nothing() {
     let mapping = Mapping::compile(&schema(), Some(&Spec::default()));
-    assert_eq!((mapping.family(0), mapping.field(0), mapping.keys_named()), (&[][..], None, &[false, false][..]));
+    assert_eq!(
+        (mapping.family(0), mapping.field(0), mapping.keys_named()),
+        (&[][..], None, &[false, false][..])
+    );
 }

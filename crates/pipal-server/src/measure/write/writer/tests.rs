@@ -44,11 +44,12 @@ async fn rejections_overtake_successes_and_the_stream_goes_on() {
 async fn replies_carry_the_metadata_in_force_as_it_was_sent() {
     use tokio_stream::StreamExt;
     let world = world().await;
-    let messages = [good(1), good(2).with(|m| m.metadata = None), good(3).to_group("g", "none", 0)];
+    let messages = [good(1), good(2).with(|m| m.metadata = None), good(3).of_group("g", "none", 0)];
     let requests = messages.iter().map(|m| Ok(m.encode()));
     let replies: Vec<_> = world.stream(tokio_stream::iter(requests.collect::<Vec<_>>())).collect().await;
     let shown: Vec<_> = replies.into_iter().map(|reply| WriteCodec::decoded(&reply.unwrap())).collect();
-    let names: Vec<_> = shown.iter().map(|r| (r.message_id, &*r.status, r.metadata.clone().unwrap().name)).collect();
+    let names: Vec<_> =
+        shown.iter().map(|r| (r.message_id, &*r.status, r.metadata.clone().unwrap().name)).collect();
     assert_eq!(names, [(3, INTERNAL, "none".into()), (1, OK, "m".into()), (2, OK, "m".into())]);
 }
 
@@ -69,7 +70,9 @@ async fn a_broken_envelope_ends_the_stream_and_what_was_accepted_is_stored_and_a
         (
             point(2, 1).to("m"),
             Code::InvalidArgument,
-            format!("invalid WriteRequest.DataPoint: {required}TagFamilies: value must contain at least 1 item(s)"),
+            format!(
+                "invalid WriteRequest.DataPoint: {required}TagFamilies: value must contain at least 1 item(s)"
+            ),
         ),
         (
             good(0),
@@ -119,7 +122,9 @@ async fn a_client_that_breaks_off_has_its_rows_stored() {
     requests.send(Ok(good(2).encode())).await.unwrap();
     let mut stream = Box::pin(stream);
     // The message is taken, then the stream waits for more, and the call is dropped.
-    let poll = std::future::poll_fn(|cx| std::task::Poll::Ready(tokio_stream::Stream::poll_next(stream.as_mut(), cx)));
+    let poll = std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(tokio_stream::Stream::poll_next(stream.as_mut(), cx))
+    });
     assert!(poll.await.is_pending());
     drop(stream);
     assert_eq!(*world.sink.commits.lock(), [1, 1]);
@@ -134,14 +139,14 @@ async fn every_decision_has_its_status() {
         ("not a whole millisecond", good(1).at(1, 1), BAD_TIME),
         ("after the year 2262", good(1).at(9_223_372_037, 0), BAD_TIME),
         ("before the year 1677", good(1).at(-9_223_372_037, 0), BAD_TIME),
-        ("unknown measure", good(1).to_group("g", "none", 0), INTERNAL),
-        ("unknown group", good(1).to_group("none", "m", 0), INTERNAL),
-        ("unknown measure of a known revision", good(1).to_group("g", "none", 1), "STATUS_NOT_FOUND"),
-        ("a bad time comes before an unknown measure", good(1).at(1, 1).to_group("g", "none", 1), BAD_TIME),
-        ("older revision", good(1).to_group("g", "m", revision - 1), "STATUS_EXPIRED_SCHEMA"),
-        ("newer revision", good(1).to_group("g", "m", revision + 1), "STATUS_SCHEMA_NOT_APPLIED"),
-        ("same revision", good(1).to_group("g", "m", revision), OK),
-        ("a negative revision says nothing", good(1).to_group("g", "m", -1), OK),
+        ("unknown measure", good(1).of_group("g", "none", 0), INTERNAL),
+        ("unknown group", good(1).of_group("none", "m", 0), INTERNAL),
+        ("unknown measure of a known revision", good(1).of_group("g", "none", 1), "STATUS_NOT_FOUND"),
+        ("a bad time comes before an unknown measure", good(1).at(1, 1).of_group("g", "none", 1), BAD_TIME),
+        ("older revision", good(1).of_group("g", "m", revision - 1), "STATUS_EXPIRED_SCHEMA"),
+        ("newer revision", good(1).of_group("g", "m", revision + 1), "STATUS_SCHEMA_NOT_APPLIED"),
+        ("same revision", good(1).of_group("g", "m", revision), OK),
+        ("a negative revision says nothing", good(1).of_group("g", "m", -1), OK),
         ("entity tag beyond the end", point(1, 1).to("m").tags(&["id"]), INTERNAL),
         ("null entity tag", point(1, 1).to("m").tags(&["id", "-"]), OK),
         ("missing trailing tags and fields", point(1, 1).to("m").tags(&["id", "host"]), OK),
@@ -160,7 +165,7 @@ async fn a_group_that_goes_refuses_every_message() {
     let state = world.registry.group("g").unwrap();
     world.registry.delete_group(gone).await.unwrap();
     assert!(state.is_deleting());
-    let exchange = world.write(vec![good(1), good(2).at(1, 1).to_group("g", "m", 1)]).await;
+    let exchange = world.write(vec![good(1), good(2).at(1, 1).of_group("g", "m", 1)]).await;
     let statuses: Vec<_> = replies(&exchange).iter().map(|(_, status)| *status).collect();
     // Once the group is gone altogether, a revision makes the difference; until then it does not.
     assert_eq!(statuses[0], INTERNAL);
@@ -172,7 +177,7 @@ async fn a_group_that_goes_refuses_every_message() {
 async fn a_message_waits_for_a_schema_that_its_client_knows_already() {
     let mut world = world().await;
     world.context.schema_wait = Duration::from_secs(2);
-    let ahead = good(1).to_group("g", "m", world.revision("m") + 1);
+    let ahead = good(1).of_group("g", "m", world.revision("m") + 1);
     let started = tokio::time::Instant::now();
     let exchange = world.write(vec![ahead.clone(), good(2)]).await;
     assert_eq!(replies(&exchange), [(1, "STATUS_SCHEMA_NOT_APPLIED"), (2, OK)]);
@@ -186,8 +191,12 @@ async fn a_message_waits_for_a_schema_that_its_client_knows_already() {
     };
     let (exchange, ()) = tokio::join!(world.write(vec![point(3, 1).to("late").tags(&["h"])]), arrival);
     assert_eq!(replies(&exchange), [(3, OK)], "the measure arrived in time");
-    let missing = world.write(vec![point(4, 1).to_group("g", "none", 7).tags(&["h"])]).await;
-    assert_eq!(replies(&missing), [(4, "STATUS_NOT_FOUND")], "a revision of an unknown measure does not wait");
+    let missing = world.write(vec![point(4, 1).of_group("g", "none", 7).tags(&["h"])]).await;
+    assert_eq!(
+        replies(&missing),
+        [(4, "STATUS_NOT_FOUND")],
+        "a revision of an unknown measure does not wait"
+    );
 }
 
 #[tokio::test]
@@ -218,7 +227,11 @@ async fn a_stream_beyond_its_bytes_refuses_messages_and_keeps_what_it_has() {
 
 #[tokio::test]
 async fn metadata_and_spec_stay_in_force_until_others_come() {
-    let s = measure("s").family("d", &["id:str", "host:str"]).entity(&["host"]).fields(&["cnt:int", "lat:int"]).build();
+    let s = measure("s")
+        .family("d", &["id:str", "host:str"])
+        .entity(&["host"])
+        .fields(&["cnt:int", "lat:int"])
+        .build();
     let world = World::with(vec![s]).await;
     let spec = |m: MessageBuilder| m.spec(&[("d", &["host", "id"])], &["lat", "cnt"]);
     let plain = |id: u64, minutes| point(id, minutes).tags(&["h", "x"]).fields(&["7", "3"]);
@@ -247,7 +260,11 @@ async fn metadata_and_spec_stay_in_force_until_others_come() {
 
 #[tokio::test]
 async fn a_spec_maps_by_name() {
-    let s = measure("s").family("d", &["id:str", "host:str"]).entity(&["host"]).fields(&["cnt:int", "lat:int"]).build();
+    let s = measure("s")
+        .family("d", &["id:str", "host:str"])
+        .entity(&["host"])
+        .fields(&["cnt:int", "lat:int"])
+        .build();
     let world = World::with(vec![s]).await;
     let message = |id, minutes, tags: &[&str], fields: &[&str], names: &[&str], numbers: &[&str]| {
         point(id, minutes).to("s").tags(tags).fields(fields).spec(&[("d", names)], numbers)
@@ -258,10 +275,13 @@ async fn a_spec_maps_by_name() {
             message(2, 4, &["x5"], &["9"], &["id", "host"], &["cnt"]),
             message(3, 3, &["x6"], &["6"], &["id"], &["cnt"]),
             message(4, 2, &["h7"], &[], &["host", "id"], &["cnt"]),
-            point(5, 1).to("s").tags(&["h8"]).tags(&["x8"]).tags(&["y8"]).fields(&["8"]).spec(
-                &[("none", &["host"]), ("d", &["host"]), ("none", &["id"])],
-                &["cnt"],
-            ),
+            point(5, 1)
+                .to("s")
+                .tags(&["h8"])
+                .tags(&["x8"])
+                .tags(&["y8"])
+                .fields(&["8"])
+                .spec(&[("none", &["host"]), ("d", &["host"]), ("none", &["id"])], &["cnt"]),
         ])
         .await;
     assert_eq!(replies(&exchange), [(2, INTERNAL), (1, OK), (3, OK), (4, OK), (5, OK)]);
@@ -292,10 +312,18 @@ async fn what_does_not_fit_is_acknowledged() {
         ("not after 1970", good(1).at(0, 0), &[]),
         ("an array in the entity", point(1, 10).to("m").tags(&["id", "[a b]"]), &[]),
         ("an empty array in the entity", point(1, 10).to("m").tags(&["id", "[]"]), &[]),
-        ("an unset entity tag is null", point(1, 10).to("m").tags(&["id", "?"]), &["-10m v1 | id - - - | - -"]),
+        (
+            "an unset entity tag is null",
+            point(1, 10).to("m").tags(&["id", "?"]),
+            &["-10m v1 | id - - - | - -"],
+        ),
         (
             "extra tags and fields",
-            point(1, 10).to("m").tags(&["id", "host", "1", "2", "3"]).tags(&["x", "y"]).fields(&["1", "2", "3"]),
+            point(1, 10)
+                .to("m")
+                .tags(&["id", "host", "1", "2", "3"])
+                .tags(&["x", "y"])
+                .fields(&["1", "2", "3"]),
             &["-10m v1 | id host 1 x | 1 2"],
         ),
         (
@@ -348,7 +376,7 @@ async fn values_of_all_types_come_back_unaltered() {
                 .to("all")
                 .tags(&["h", "text", "-5", "[a b a]", "[3 -1 3]", "0xbytes", "@12"])
                 .fields(&["-9223372036854775808", "0.1", "text", "0xbytes"]),
-            point(2, 2).tags(&["h", "", "0", "[]", "[]", "0x", "-"]).fields(&["0", "-0.0", "", "0x"]),
+            point(2, 2).tags(&["h", "", "0", "[]", "[]", "0x", "-"]).fields(&["0", "0.0", "", "0x"]),
             point(3, 1).tags(&["h"]),
         ])
         .await;
@@ -357,10 +385,22 @@ async fn values_of_all_types_come_back_unaltered() {
         world.rows("all").await,
         [
             "-3m v1 | h text -5 [a b a] [3 -1 3] 0xbytes @12 | -9223372036854775808 0.1 text 0xbytes",
-            "-2m v2 | h \"\" 0 - - 0x - | 0 -0.0 \"\" 0x",
+            "-2m v2 | h \"\" 0 - - 0x - | 0 0.0 \"\" 0x",
             "-1m v3 | h - - - - - - | - - \"\" 0x",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_negative_zero_keeps_its_sign() {
+    let float = measure("f").family("d", &["host:str"]).entity(&["host"]).fields(&["v:float"]).build();
+    let world = World::with(vec![float]).await;
+    let message = point(1, 1).to("f").tags(&["h"]).fields(&["1.25"]).encode().to_vec();
+    // The generated encoder leaves a negative zero out, other clients do not.
+    let at = message.windows(8).position(|bytes| *bytes == 1.25f64.to_le_bytes()).unwrap();
+    let message = [&message[..at], &(-0.0f64).to_le_bytes(), &message[at + 8..]].concat();
+    assert_eq!(replies(&world.play(vec![Ok(message.into())]).await), [(1, OK)]);
+    assert_eq!(world.rows("f").await, ["-1m v1 | h | -0.0"]);
 }
 
 #[tokio::test]
@@ -392,7 +432,8 @@ async fn a_schema_change_in_the_middle_of_a_stream_counts_from_the_next_message(
 #[tokio::test]
 async fn ten_thousand_messages_that_alternate_between_measures_are_answered_in_order() {
     let names: Vec<String> = (0..40).map(|n| format!("m{n}")).collect();
-    let define = |name: &String| measure(name).family("d", &["host:str"]).entity(&["host"]).fields(&["v:int"]).build();
+    let define =
+        |name: &String| measure(name).family("d", &["host:str"]).entity(&["host"]).fields(&["v:int"]).build();
     let world = World::with(names.iter().map(define).collect()).await;
     let message = |id: u64| point(id, 1).to(&names[id as usize % 40]).tags(&["h"]).fields(&["1"]);
     let exchange = world.write((1..=10_000).map(message).collect()).await;

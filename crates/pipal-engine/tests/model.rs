@@ -11,7 +11,7 @@ use std::sync::Arc;
 use support::random::Random;
 use support::world::{World, segmented, small_options, unsegmented};
 
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 200;
 const OPERATIONS: usize = 2000;
 
 fn play(seed: u64, operations: usize) {

@@ -20,6 +20,9 @@ pub struct MeterOptions {
     /// Wait after each phase until the server's CPU rests (needs --pid)
     #[arg(long, requires = "pid")]
     pub settle: bool,
+    /// How long the server must have rested, seconds; longer than its age of flushes (Pipal: 20)
+    #[arg(long, default_value_t = 25, value_name = "S")]
+    pub rest_s: u64,
     /// Longest wait for the server to rest, seconds
     #[arg(long, default_value_t = 180, value_name = "S")]
     pub settle_limit_s: u64,
@@ -69,7 +72,9 @@ impl MeterOptions {
             section.figure("server_cpu_s", round3(cpu_s));
             section.figure(format!("{what}_per_server_cpu_second"), per_cpu_second(cpu_s));
             if self.settle {
-                let rested = settle(&pid.to_string(), Duration::from_secs(self.settle_limit_s)).await?;
+                let (window, limit) =
+                    (Duration::from_secs(self.rest_s), Duration::from_secs(self.settle_limit_s));
+                let rested = settle(&pid.to_string(), window, limit).await?;
                 let settled_s = process_usage(&pid.to_string())?.cpu_s - before.cpu_s;
                 section.figure("server_cpu_settled_s", round3(settled_s));
                 section.figure(format!("{what}_per_server_cpu_second_settled"), per_cpu_second(settled_s));

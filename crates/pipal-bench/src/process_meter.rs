@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Blocks of `st_blocks` are always 512 bytes.
 const STAT_BLOCK_BYTES: u64 = 512;
-/// A server rests when it used less than this share of one core ...
+/// A server rests when it used less than this share of one core.
 const REST_CPU_SHARE: f64 = 0.02;
-/// ... over this time.
-const REST_WINDOW: Duration = Duration::from_secs(4);
 
 /// CPU time and memory of a process at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -52,14 +50,15 @@ pub fn process_usage(pid: &str) -> Result<ProcessUsage, String> {
     })
 }
 
-/// Waits until the process rests: flushes and merges are done. False if it still works after `limit`.
-pub async fn settle(pid: &str, limit: Duration) -> Result<bool, String> {
+/// Waits until the process has rested for `window`. Servers flush what has grown old, so a window that is shorter than
+/// that age ends too early: flushes and merges would still be to come. False if it still works after `limit`.
+pub async fn settle(pid: &str, window: Duration, limit: Duration) -> Result<bool, String> {
     let started = Instant::now();
     let mut before = process_usage(pid)?;
     while started.elapsed() < limit {
-        tokio::time::sleep(REST_WINDOW).await;
+        tokio::time::sleep(window).await;
         let now = process_usage(pid)?;
-        if now.cpu_s - before.cpu_s < REST_CPU_SHARE * REST_WINDOW.as_secs_f64() {
+        if now.cpu_s - before.cpu_s < REST_CPU_SHARE * window.as_secs_f64() {
             return Ok(true);
         }
         before = now;

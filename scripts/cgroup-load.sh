@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes load M to a server inside a memory control group and verifies every row.
+# Writes load M to a server inside a memory control group and verifies every row; then kills it under the same load and
+# verifies what it recovers there.
 #
 #   scripts/cgroup-load.sh [MIB] [LOAD-M OPTIONS...]        default 256
 #
@@ -56,22 +57,41 @@ clean_up() {
 make_group
 trap clean_up EXIT
 # The shell enters the group and becomes the server, so that every page of the server is charged.
-# shellcheck disable=SC2046
-bash -c 'echo $$ >"$1/cgroup.procs" || exit 1; shift; exec "$@"' enter "$group" \
-    "$PIPAL" $(serve_arguments "$work/data") >"$work/server.log" 2>&1 &
-server=$!
-started=$(now_ms)
-wait_ready "$server" "$started" >/dev/null || { cat "$work/server.log" >&2; fail "the server does not start within $mib MiB"; }
-grep -q "$(basename "$group")" "/proc/$server/cgroup" || fail "the server is not inside $group"
+start_server() {
+    # shellcheck disable=SC2046
+    bash -c 'echo $$ >"$1/cgroup.procs" || exit 1; shift; exec "$@"' enter "$group" \
+        "$PIPAL" $(serve_arguments "$work/data") >>"$work/server.log" 2>&1 &
+    server=$!
+    disown "$server" 2>/dev/null
+    started=$(now_ms)
+    ready=$(wait_ready "$server" "$started") || { cat "$work/server.log" >&2; fail "the server does not start within $mib MiB"; }
+    grep -q "$(basename "$group")" "/proc/$server/cgroup" || fail "the server is not inside $group"
+}
 
-status=0
-"$PIPAL_BENCH" load-m --addr "$ADDR" --pid "$server" --data-dir "$work/data" --verify "$@" || status=1
-if ! kill -0 "$server" 2>/dev/null; then
-    status=1
-    echo "the server was killed or ended; last lines of its log:" >&2
+require_alive() {
+    kill -0 "$server" 2>/dev/null && return
     tail -5 "$work/server.log" >&2
-fi
+    fail "the server was killed or ended"
+}
+
+start_server
+"$PIPAL_BENCH" load-m --addr "$ADDR" --pid "$server" --data-dir "$work/data" --verify "$@" || fail "load M within $mib MiB"
+require_alive
+
+# The same load again as fast as it goes, until a kill -9 in its midst; the recovery runs inside the group as well.
+"$PIPAL_BENCH" crash-writer --addr "$ADDR" --journal "$work/journal" --duration-s 60 --group crash \
+    --measures 40 --entities 1000 --points-per-stream 10000 --streams 4 >"$work/writer.log" 2>&1 &
+writer=$!
+sleep 8
+require_alive
+kill -9 "$server"
+while kill -0 "$server" 2>/dev/null; do sleep 0.01; done
+wait "$writer" || { cat "$work/writer.log" >&2; fail "the writer met refusals"; }
+start_server
+"$PIPAL_BENCH" crash-verify --addr "$ADDR" --journal "$work/journal" || fail "rows are lost or wrong after kill -9"
+require_alive
+
+echo "killed and ready again after $ready ms"
 [ ! -r "$peak_file" ] || echo "peak of the group, page cache included: $(($(cat "$peak_file") / 1048576)) of $mib MiB"
 [ ! -r "$events" ] || grep -E '^oom_kill ' "$events"
-if [ "$status" -eq 0 ]; then echo "passed: load M within $mib MiB"; else echo "FAILED: load M within $mib MiB" >&2; fi
-exit "$status"
+echo "passed: load M, kill -9 and recovery within $mib MiB"

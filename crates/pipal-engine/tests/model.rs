@@ -1,4 +1,4 @@
-//! Random operations against the naive model: whatever is written, flushed, merged or opened again, the engine
+//! Random schemas and operations against the naive model: whatever is written, flushed, merged or opened again, the engine
 //! holds exactly the model's rows, bit for bit.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -9,7 +9,7 @@ use pipal_engine::fs::SimulatedFileSystem;
 use pipal_model::RowPolicy;
 use std::sync::Arc;
 use support::random::Random;
-use support::world::{World, segmented, small_options, unsegmented};
+use support::world::{World, random_layouts, segmented, small_options, unsegmented};
 
 const SEEDS: u64 = 200;
 const OPERATIONS: usize = 2000;
@@ -17,6 +17,7 @@ const OPERATIONS: usize = 2000;
 fn play(seed: u64, operations: usize) {
     let mut random = Random::new(seed);
     let mut world = World::new(Arc::new(SimulatedFileSystem::new()), small_options());
+    world.layouts = random_layouts(&mut random);
     world.put_group(1, segmented(2), RowPolicy::Versioned);
     world.put_group(2, segmented(1), RowPolicy::Collapse);
     world.put_group(3, unsegmented(), RowPolicy::Document);

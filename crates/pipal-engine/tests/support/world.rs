@@ -72,6 +72,51 @@ pub fn layouts(policy: RowPolicy) -> Vec<Arc<Layout>> {
     ]
 }
 
+const TYPES: [ColumnType; 7] = [
+    ColumnType::Int,
+    ColumnType::Timestamp,
+    ColumnType::Float,
+    ColumnType::Str,
+    ColumnType::Binary,
+    ColumnType::StrArray,
+    ColumnType::IntArray,
+];
+const POLICIES: [RowPolicy; 4] =
+    [RowPolicy::Versioned, RowPolicy::Collapse, RowPolicy::Document, RowPolicy::Latest];
+
+/// Layouts that rows of a policy may have.
+pub type Layouts = BTreeMap<RowPolicy, Vec<Arc<Layout>>>;
+
+fn random_column(random: &mut Random, number: usize, policy: RowPolicy) -> ColumnDef {
+    let family = *random.pick(&["", "t", "u"]);
+    let attribute = policy == RowPolicy::Versioned && !family.is_empty() && random.chance(40);
+    column(family, &format!("c{number}"), *random.pick(&TYPES), attribute)
+}
+
+/// Random layouts: per policy one to three resources, each in one to three revisions, of which a later one has more
+/// columns, and some of another family, type or index rule.
+pub fn random_layouts(random: &mut Random) -> Layouts {
+    let mut all = Layouts::new();
+    for policy in POLICIES {
+        let layouts = all.entry(policy).or_default();
+        for name in ["alpha", "beta|\\", "gamma"].iter().take(1 + random.below(3) as usize) {
+            let mut columns = Vec::new();
+            for _ in 0..1 + random.below(3) {
+                for number in 0..columns.len() {
+                    if random.chance(20) {
+                        columns[number] = random_column(random, number, policy);
+                    }
+                }
+                for _ in 0..1 + random.below(4) {
+                    columns.push(random_column(random, columns.len(), policy));
+                }
+                layouts.push(Arc::new(Layout::new(*name, policy, columns.clone())));
+            }
+        }
+    }
+    all
+}
+
 /// Rows of one request.
 pub type Request = Vec<(TableKey, Arc<Layout>, ModelRow)>;
 
@@ -124,6 +169,7 @@ pub struct World {
     /// Groups that were deleted.
     pub dropped: BTreeMap<GroupId, (GroupOptions, RowPolicy)>,
     pub model: Model,
+    pub layouts: Layouts,
 }
 
 pub const ROOT: &str = "/data";
@@ -142,6 +188,7 @@ impl World {
             groups: BTreeMap::new(),
             dropped: BTreeMap::new(),
             model: Model::default(),
+            layouts: POLICIES.iter().map(|policy| (*policy, layouts(*policy))).collect(),
         }
     }
 
@@ -173,10 +220,10 @@ impl World {
     /// A random request for a group; all rows have a place.
     pub fn random_request(&self, random: &mut Random, group: GroupId) -> Request {
         let (options, policy) = self.groups[&group];
-        let layouts = layouts(policy);
+        let layouts = &self.layouts[&policy];
         let mut request = Vec::new();
         for _ in 0..1 + random.below(12) {
-            let layout = random.pick(&layouts).clone();
+            let layout = random.pick(layouts).clone();
             let minute = random.below(20) as i64 * 60_000_000_000;
             let time = self.clock.now() - random.below(3) as i64 * DAY_NANOS - minute;
             let mut row = random_row(random, &layout, time);

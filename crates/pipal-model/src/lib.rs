@@ -4,11 +4,13 @@
 
 pub mod error;
 pub mod layout;
+pub mod memory;
 pub mod series;
 pub mod time;
 pub mod value;
 
 pub use error::{Error, ErrorKind, Result};
 pub use layout::{ColumnDef, ColumnKey, Layout, RowPolicy};
+pub use memory::{MemoryPool, Reservation};
 pub use time::{Interval, IntervalUnit, TimeRange};
 pub use value::{ColumnType, Value, ValueRef};

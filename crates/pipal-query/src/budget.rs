@@ -1,6 +1,9 @@
 //! The bytes that one query may hold.
 
 use crate::error::{QueryError, QueryResult};
+use pipal_model::{MemoryPool, Reservation};
+use std::cell::RefCell;
+use std::sync::Arc;
 
 /// Most bytes that a query holds unless its caller says otherwise.
 pub const QUERY_BYTES_MAX: usize = 256 << 20;
@@ -12,23 +15,33 @@ pub const QUERY_BYTES_CEILING: usize = 2 << 30;
 #[derive(Debug)]
 pub struct Budget {
     limit_bytes: usize,
+    /// What was taken from the memory that all queries share.
+    reserved: RefCell<Reservation>,
     /// Bytes of everything that lives until the end of the query, such as rows of the answer.
     kept_bytes: usize,
 }
 
 impl Budget {
-    /// A budget of `limit_bytes`.
-    pub fn new(limit_bytes: usize) -> Self {
-        Budget { limit_bytes, kept_bytes: 0 }
+    /// A budget of `limit_bytes` out of the memory that all queries share.
+    pub fn new(memory: &Arc<MemoryPool>, limit_bytes: usize) -> Self {
+        let reserved = RefCell::new(Reservation::new(memory, usize::MAX));
+        Budget { limit_bytes, reserved, kept_bytes: 0 }
     }
 
     /// Checks that `held_bytes`, held beside what is kept, fits. Errors: resource exhausted.
     pub fn check(&self, held_bytes: usize) -> QueryResult<()> {
-        if self.kept_bytes.saturating_add(held_bytes) <= self.limit_bytes {
-            return Ok(());
+        let bytes = self.kept_bytes.saturating_add(held_bytes);
+        if bytes > self.limit_bytes {
+            let detail =
+                format!("the query needs more than the limit of {} bytes; narrow it", self.limit_bytes);
+            return Err(QueryError::exhausted(detail));
         }
-        let detail = format!("the query needs more than the limit of {} bytes; narrow it", self.limit_bytes);
-        Err(QueryError::exhausted(detail))
+        if !self.reserved.borrow_mut().cover(bytes) {
+            let detail =
+                format!("the query needs {bytes} bytes, more than other queries leave; ask again later");
+            return Err(QueryError::exhausted(detail));
+        }
+        Ok(())
     }
 
     /// Adds bytes that are held until the query ends. Errors: resource exhausted.
@@ -46,10 +59,22 @@ mod tests {
 
     #[test]
     fn the_limit_itself_fits_and_one_byte_more_does_not() {
-        let mut budget = Budget::new(10);
+        let memory = MemoryPool::new(1 << 20);
+        let mut budget = Budget::new(&memory, 10);
         budget.keep(6).unwrap();
         budget.check(4).unwrap();
         assert_eq!(budget.check(5).unwrap_err().kind(), ErrorKind::ResourceExhausted);
         assert!(budget.keep(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn queries_share_memory_and_give_it_back() {
+        let memory = MemoryPool::new(1 << 20);
+        let first = Budget::new(&memory, usize::MAX);
+        first.check(900_000).unwrap();
+        let second = Budget::new(&memory, usize::MAX);
+        assert_eq!(second.check(900_000).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        drop(first);
+        second.check(900_000).unwrap();
     }
 }

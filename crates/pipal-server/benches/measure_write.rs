@@ -9,12 +9,12 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
-use pipal_model::Result;
+use pipal_model::{MemoryPool, Result};
 use pipal_server::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
 use pipal_server::api::database::{Entity, FieldSpec, FieldType, Measure, TagFamilySpec, TagSpec, TagType};
 use pipal_server::api::measure::{self, DataPointSpec, DataPointValue, WriteRequest};
 use pipal_server::api::model::{FieldValue, Int, Str, TagFamilyForWrite, TagValue, field_value, tag_value};
-use pipal_server::measure::{Committed, RowSink, STREAM_BYTES_MAX, StreamBudget, WriteContext};
+use pipal_server::measure::{Committed, RowSink, STREAM_BYTES_MAX, WriteContext};
 use pipal_server::metrics::ServerMetrics;
 use pipal_server::registry::{EngineGroups, EngineStore, Registry};
 use prost::Message;
@@ -62,7 +62,7 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     Arc::new(WriteContext {
         registry,
         sink: Arc::new(Nowhere(engine)),
-        budget: StreamBudget::new(STREAM_BYTES_MAX),
+        memory: MemoryPool::new(STREAM_BYTES_MAX),
         stream_bytes_max: STREAM_BYTES_MAX,
         schema_wait: Duration::ZERO,
         metrics: Arc::new(ServerMetrics::default()),

@@ -102,15 +102,15 @@ pub fn random_layouts(random: &mut Random) -> Layouts {
         for name in ["alpha", "beta|\\", "gamma"].iter().take(1 + random.below(3) as usize) {
             let mut columns = Vec::new();
             for _ in 0..1 + random.below(3) {
-                for number in 0..columns.len() {
+                for (number, column) in columns.iter_mut().enumerate() {
                     if random.chance(20) {
-                        columns[number] = random_column(random, number, policy);
+                        *column = random_column(random, number, policy);
                     }
                 }
                 for _ in 0..1 + random.below(4) {
                     columns.push(random_column(random, columns.len(), policy));
                 }
-                layouts.push(Arc::new(Layout::new(*name, policy, columns.clone())));
+                layouts.push(Arc::new(Layout::new(name, policy, columns.clone())));
             }
         }
     }

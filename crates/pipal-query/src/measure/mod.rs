@@ -21,7 +21,7 @@ use crate::trace::Tracer;
 use pipal_api::json;
 use pipal_api::measure::v1::{DataPoint, QueryRequest, QueryResponse};
 use pipal_engine::{CancelToken, Engine, GroupId, Snapshot};
-use pipal_model::{Result, TimeRange};
+use pipal_model::{MemoryPool, Result, TimeRange};
 use plan::Plan;
 use sink::Sink;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ pub struct QueryContext<'a> {
     pub node: &'a str,
     /// Tells the query to stop.
     pub cancel: &'a CancelToken,
+    /// The memory that all queries share.
+    pub memory: &'a Arc<MemoryPool>,
     /// Most bytes that the query may hold, usually [`crate::budget::QUERY_BYTES_MAX`].
     pub memory_limit_bytes: usize,
 }
@@ -85,7 +87,7 @@ fn execute(context: &QueryContext<'_>, plan: &Plan, tracer: &mut Tracer) -> Quer
     if context.time.begin > context.time.end {
         return Ok(Vec::new());
     }
-    let budget = Budget::new(context.memory_limit_bytes.min(QUERY_BYTES_CEILING));
+    let budget = Budget::new(context.memory, context.memory_limit_bytes.min(QUERY_BYTES_CEILING));
     // A trace shows every step; the short way has none to show.
     if !tracer.is_enabled()
         && let Some(points) = point::answer(context, plan, &budget)?

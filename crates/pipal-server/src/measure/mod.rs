@@ -16,6 +16,4 @@ mod write;
 pub use queries::MeasureQueries;
 pub use service::MeasureFace;
 pub use threads::QueryThreads;
-pub use write::{
-    Committed, MeasureRoutes, Reply, ReplyStream, RowSink, STREAM_BYTES_MAX, StreamBudget, WriteContext,
-};
+pub use write::{Committed, MeasureRoutes, Reply, ReplyStream, RowSink, STREAM_BYTES_MAX, WriteContext};

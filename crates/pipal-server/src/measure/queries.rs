@@ -7,6 +7,7 @@ use crate::registry::Registry;
 use crate::services::validate;
 use pipal_api::json::{self, WriteOptions};
 use pipal_engine::{CancelToken, Clock, Engine, SystemClock};
+use pipal_model::MemoryPool;
 use pipal_query::QueryError;
 use pipal_query::budget::QUERY_BYTES_MAX;
 use pipal_query::measure::{GroupTarget, QueryContext, query};
@@ -21,6 +22,8 @@ pub struct MeasureQueries {
     pub registry: Registry,
     /// Rows.
     pub engine: Engine,
+    /// The memory that running queries share.
+    pub memory: Arc<MemoryPool>,
     /// Where queries run.
     pub threads: QueryThreads,
     /// How long a query waits for a schema that its client knows already.
@@ -46,8 +49,8 @@ impl MeasureQueries {
         };
         let request = Arc::new(request);
         let run = {
-            let (engine, node, request) = (self.engine.clone(), self.node.clone(), request.clone());
-            move |cancel: &CancelToken| execute(&engine, &node, admitted, &request, cancel)
+            let (queries, request) = (self.clone(), request.clone());
+            move |cancel: &CancelToken| execute(&queries, admitted, &request, cancel)
         };
         let panicked = || status_of_query(&QueryError::invalid("panic"));
         let response = self.threads.run(run, panicked).await??;
@@ -67,8 +70,7 @@ impl MeasureQueries {
 }
 
 fn execute(
-    engine: &Engine,
-    node: &str,
+    queries: &MeasureQueries,
     admitted: Admitted,
     request: &QueryRequest,
     cancel: &CancelToken,
@@ -79,12 +81,13 @@ fn execute(
     };
     let groups: Vec<GroupTarget> = admitted.measures.iter().map(target).collect();
     let context = QueryContext {
-        snapshots: engine,
+        snapshots: &queries.engine,
         groups: &groups,
         time: admitted.range,
         now: SystemClock.now(),
-        node,
+        node: &queries.node,
         cancel,
+        memory: &queries.memory,
         memory_limit_bytes: QUERY_BYTES_MAX,
     };
     let response = query(&context, request).map_err(|error| status_of_query(&error))?;

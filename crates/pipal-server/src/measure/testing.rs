@@ -11,7 +11,7 @@ pub use show::show;
 
 use super::queries::MeasureQueries;
 use super::threads::QueryThreads;
-use super::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, StreamBudget, WriteContext};
+use super::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, WriteContext};
 use crate::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
 use crate::api::database::Measure;
 use crate::api::measure::{QueryRequest, QueryResponse};
@@ -21,7 +21,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
-use pipal_model::{Error, ErrorKind, Result};
+use pipal_model::{Error, ErrorKind, MemoryPool, Result};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,12 +97,13 @@ impl World {
         let context = WriteContext {
             registry: registry.clone(),
             sink: sink.clone(),
-            budget: StreamBudget::new(STREAM_BYTES_MAX),
+            memory: MemoryPool::new(STREAM_BYTES_MAX),
             stream_bytes_max: STREAM_BYTES_MAX,
             schema_wait: Duration::ZERO,
             metrics: Arc::new(ServerMetrics::default()),
         };
         let queries = MeasureQueries {
+            memory: MemoryPool::new(1 << 30),
             registry: registry.clone(),
             engine,
             threads: QueryThreads::default(),

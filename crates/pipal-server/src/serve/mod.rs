@@ -12,13 +12,13 @@ mod scrape;
 pub use options::ServeOptions;
 pub use pipal_engine::AckLevel;
 
-use crate::measure::{MeasureQueries, QueryThreads, STREAM_BYTES_MAX, StreamBudget, WriteContext};
+use crate::measure::{MeasureQueries, QueryThreads, STREAM_BYTES_MAX, WriteContext};
 use crate::metrics::{ServerMetrics, serve_metrics};
 use crate::registry::{EngineGroups, EngineStore, Registry};
 use crate::services::NodeIdentity;
 use pipal_engine::fs::OsFileSystem;
 use pipal_engine::{Engine, RecoveryReport, SystemClock};
-use pipal_model::{Error, Result};
+use pipal_model::{Error, MemoryPool, Result};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -122,6 +122,7 @@ fn measure_queries(
     MeasureQueries {
         registry: registry.clone(),
         engine: engine.clone(),
+        memory: MemoryPool::new(options.queries_bytes_max()),
         threads: QueryThreads::default(),
         schema_wait: options.measure_schema_wait,
         slow_query: options.slow_query,
@@ -138,7 +139,7 @@ fn measure_writes(
     Arc::new(WriteContext {
         registry: registry.clone(),
         sink: Arc::new(engine.clone()),
-        budget: StreamBudget::new(options.write_streams_bytes_max()),
+        memory: MemoryPool::new(options.write_streams_bytes_max()),
         stream_bytes_max: STREAM_BYTES_MAX,
         schema_wait: options.measure_schema_wait,
         metrics: metrics.clone(),

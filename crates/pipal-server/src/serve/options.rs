@@ -47,6 +47,10 @@ const FULL_BUDGET_BYTES: u64 = 512 << 20;
 
 /// Bytes of all open write streams, unless memory is short.
 const WRITE_STREAMS_BYTES_MAX: usize = 256 << 20;
+/// Running queries share at least this much, whatever the limit, ...
+const QUERIES_BYTES_MIN: usize = 32 << 20;
+/// ... and at most this much.
+const QUERIES_BYTES_MAX: usize = 4 << 30;
 
 /// The least budget that lets the engine work.
 const BUDGET_FLOOR_BYTES: usize = 4 << 20;
@@ -92,6 +96,12 @@ impl ServeOptions {
             retention_interval_ms: millis(self.retention_interval).max(1_000),
             ..defaults
         }
+    }
+
+    /// Bytes that all running queries may hold: a quarter of the limit.
+    pub fn queries_bytes_max(&self) -> usize {
+        let quarter = self.memory_limit_bytes.unwrap_or_else(default_memory_limit) / 4;
+        usize::try_from(quarter).unwrap_or(usize::MAX).clamp(QUERIES_BYTES_MIN, QUERIES_BYTES_MAX)
     }
 
     /// Bytes that all open write streams may hold.

@@ -4,7 +4,6 @@
 //! about each message, [`schemas`] and [`mapping`] remember what messages refer to, and [`row`] turns a message
 //! into a row without a copy in between. [`sink`] is where batches of rows go.
 
-mod budget;
 mod codec;
 mod mapping;
 mod route;
@@ -14,9 +13,11 @@ mod sink;
 mod stream;
 mod writer;
 
-pub use budget::{STREAM_BYTES_MAX, StreamBudget};
 pub use codec::Reply;
 pub use route::MeasureRoutes;
 pub use sink::{Committed, RowSink};
 pub use stream::ReplyStream;
 pub use writer::WriteContext;
+
+/// Most bytes that one stream keeps until its end. A stream of 10,000 rows needs about 2 MiB.
+pub const STREAM_BYTES_MAX: usize = 128 << 20;

@@ -1,6 +1,5 @@
 //! The state of one write stream, and its decision about each message (measure specification 2.2 to 2.6).
 
-use super::budget::{Reservation, StreamBudget};
 use super::codec::Reply;
 use super::row::{RowFault, RowParts, RowScratch};
 use super::schemas::StreamSchemas;
@@ -13,6 +12,7 @@ use bytes::Bytes;
 use pipal_api::model::v1::Status as WriteStatus;
 use pipal_api::write::{MeasureWriteView, WriteSlots};
 use pipal_engine::{GroupId, Route, Row, SegmentBounds, TableKey, WriteBatch};
+use pipal_model::{MemoryPool, Reservation};
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Status;
@@ -28,7 +28,7 @@ pub struct WriteContext {
     /// Takes the rows.
     pub sink: Arc<dyn RowSink>,
     /// Bytes of all open streams.
-    pub budget: Arc<StreamBudget>,
+    pub memory: Arc<MemoryPool>,
     /// Most bytes of one stream.
     pub stream_bytes_max: usize,
     /// How long a message waits for a schema that the client knows already; zero is not at all.
@@ -83,7 +83,7 @@ impl StreamWriter {
     /// A writer without messages.
     pub fn new(context: Arc<WriteContext>) -> Self {
         StreamWriter {
-            reservation: Reservation::new(&context.budget, context.stream_bytes_max),
+            reservation: Reservation::new(&context.memory, context.stream_bytes_max),
             context,
             schemas: StreamSchemas::default(),
             batch: WriteBatch::new(),

@@ -222,7 +222,7 @@ async fn a_stream_beyond_its_bytes_refuses_messages_and_keeps_what_it_has() {
     let message = |id: u64| point(id, id as i64).to("m").tags(&[&large(), "host"]);
     let exchange = world.write(vec![message(1), message(2), message(3)]).await;
     assert_eq!(replies(&exchange), [(2, INTERNAL), (3, INTERNAL), (1, OK)]);
-    assert_eq!(world.context.budget.used(), 0);
+    assert_eq!(world.context.memory.used(), 0);
 }
 
 #[tokio::test]

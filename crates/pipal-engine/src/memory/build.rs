@@ -5,6 +5,7 @@ use super::run::{MemRun, RunResource, RunRow, entity_hash};
 use crate::batch::TableRows;
 use crate::row_format::{body_length, copy_row, decode_head, encode_projection, present_columns};
 use crate::rows::{ResourceHead, ResourceKey, RowKind};
+use crate::terms::is_indexed;
 use hashbrown::HashMap;
 use pipal_model::{ColumnKey, Error, Layout, Result, RowPolicy, TimeRange};
 use std::cmp::Ordering;
@@ -256,7 +257,8 @@ impl RunBuilder {
             let head = ResourceHead {
                 key: key.clone(),
                 policy: self.policies[*rank as usize],
-                columns: columns[*rank as usize].clone(),
+                columns: columns[*rank as usize].0.clone(),
+                indexed: columns[*rank as usize].1.clone(),
             };
             resources.push(RunResource { head, rows: start..end });
             start = end;
@@ -272,20 +274,23 @@ impl RunBuilder {
         })
     }
 
-    /// Union of the columns of all layouts per resource, sorted.
-    fn resource_columns(&self) -> Vec<Arc<[ColumnKey]>> {
-        let mut columns: Vec<Vec<ColumnKey>> = vec![Vec::new(); self.policies.len()];
+    /// Union of the columns of all layouts per resource, sorted, and which of them some layout indexes.
+    fn resource_columns(&self) -> Vec<(Arc<[ColumnKey]>, Arc<[bool]>)> {
+        let mut columns: Vec<BTreeMap<ColumnKey, bool>> = vec![BTreeMap::new(); self.policies.len()];
         for ((layout, _), rank) in &self.layout_resources {
-            let keys = self.layouts[*layout as usize].columns().iter().map(|c| c.key.clone());
-            columns[*rank as usize].extend(keys);
+            let layout = &self.layouts[*layout as usize];
+            for column in layout.columns() {
+                *columns[*rank as usize].entry(column.key.clone()).or_default() |= is_indexed(layout, column);
+            }
         }
-        let unique = |mut keys: Vec<ColumnKey>| {
-            keys.sort();
-            keys.dedup();
-            keys.into()
-        };
-        columns.into_iter().map(unique).collect()
+        columns.into_iter().map(unzip).collect()
     }
+}
+
+/// Columns with their flags as two lists.
+fn unzip(columns: BTreeMap<ColumnKey, bool>) -> (Arc<[ColumnKey]>, Arc<[bool]>) {
+    let (keys, flags): (Vec<ColumnKey>, Vec<bool>) = columns.into_iter().unzip();
+    (keys.into(), flags.into())
 }
 
 /// True when `new`, which arrived later, takes the place of `old`, which has the same identity.

@@ -18,10 +18,16 @@ pub(super) fn write(draft: &mut Draft) -> Result<Contents> {
     let mut contents = Contents::default();
     end_section(draft, &mut contents, Section::Rows);
     let order = draft.entities.sorted();
-    let series = write_series(draft, &order)?;
+    let mut ids = vec![0u64; order.len()];
+    for (id, &number) in order.iter().enumerate() {
+        ids[number as usize] = id as u64;
+    }
+    let series = write_series(draft, &ids)?;
     end_section(draft, &mut contents, Section::Series);
     let entities = write_entities(draft, &order)?;
     end_section(draft, &mut contents, Section::Entities);
+    let terms = write_terms(draft, &ids)?;
+    end_section(draft, &mut contents, Section::Terms);
     let resources = write_resources(draft)?;
     end_section(draft, &mut contents, Section::Resources);
     let primary = write_primary(draft)?;
@@ -30,7 +36,7 @@ pub(super) fn write(draft: &mut Draft) -> Result<Contents> {
     let mut meta = Vec::new();
     draft.schemas.encode(&mut meta);
     draft.summary.schema_fingerprint = xxh3_128(&meta);
-    for list in [entities, resources, series, primary] {
+    for list in [entities, terms, resources, series, primary] {
         BlockList::encode(&list, draft.effort, &mut meta);
     }
     draft.out.put(&[&meta])?;
@@ -51,11 +57,7 @@ fn put_block(draft: &mut Draft, bytes: &[u8], key: Vec<u8>, first: u64, second: 
 }
 
 /// Writes the series lists and tells the resources where theirs begin.
-fn write_series(draft: &mut Draft, order: &[u32]) -> Result<Vec<BlockDraft>> {
-    let mut ids = vec![0u64; order.len()];
-    for (id, &number) in order.iter().enumerate() {
-        ids[number as usize] = id as u64;
-    }
+fn write_series(draft: &mut Draft, ids: &[u64]) -> Result<Vec<BlockDraft>> {
     let mut list = Vec::new();
     let mut page = SeriesPageBuilder::default();
     let (mut page_row, mut row, mut start) = (0, 0, 0);
@@ -107,6 +109,19 @@ fn write_entities(draft: &mut Draft, order: &[u32]) -> Result<Vec<BlockDraft>> {
         last_of_block = Some(number);
     }
     debug_assert!(builder.is_empty());
+    Ok(list)
+}
+
+fn write_terms(draft: &mut Draft, ids: &[u64]) -> Result<Vec<BlockDraft>> {
+    let drafts = draft.terms.finish();
+    let mut list = Vec::new();
+    let mut bytes = Vec::new();
+    for block in drafts.blocks() {
+        bytes.clear();
+        block.encode(ids, draft.effort, &mut bytes);
+        list.push(put_block(draft, &bytes, block.key.to_vec(), draft.summary.terms, 0)?);
+        draft.summary.terms += block.counts.len() as u64;
+    }
     Ok(list)
 }
 

@@ -3,11 +3,13 @@
 //! Queries and merges use the same code: a merge is a scan of all columns of its inputs.
 
 mod cancel;
+mod candidates;
 mod gather;
 mod rows;
 mod series;
 
 pub use cancel::CancelToken;
+pub use candidates::TermFilter;
 pub use rows::{Scan, ScanBatch, ScanRequest};
 pub use series::MergedSeries;
 
@@ -162,13 +164,17 @@ impl TableSnapshot {
 
 fn unite(all: &mut ResourceHead, head: ResourceHead) {
     all.policy = head.policy;
-    if all.columns == head.columns {
+    if all.columns == head.columns && all.indexed == head.indexed {
         return;
     }
-    let mut columns: Vec<ColumnKey> = all.columns.iter().chain(head.columns.iter()).cloned().collect();
-    columns.sort();
-    columns.dedup();
-    all.columns = columns.into();
+    let mut columns: std::collections::BTreeMap<ColumnKey, bool> = Default::default();
+    for head in [&*all, &head] {
+        for (column, indexed) in head.columns.iter().zip(head.indexed.iter()) {
+            *columns.entry(column.clone()).or_default() |= *indexed;
+        }
+    }
+    let (columns, indexed): (Vec<ColumnKey>, Vec<bool>) = columns.into_iter().unzip();
+    (all.columns, all.indexed) = (columns.into(), indexed.into());
 }
 
 /// Appends absent rows until the batch has `rows`.

@@ -10,6 +10,7 @@ use crate::part::index::PartIndex;
 use crate::part::primary::{PrimaryBlock, RowGroup};
 use crate::part::resources::DirectoryBlock;
 use crate::part::series::SeriesPage;
+use crate::part::terms::TermBlock;
 use pipal_codec::Effort;
 
 /// Changes a few bytes, cuts, or doubles a stretch.
@@ -42,6 +43,11 @@ fn try_all(bytes: &[u8], contents: &Contents) {
         for rank in 0..block.len() {
             block.get(rank, &mut buffer).unwrap();
             assert_eq!(block.search(&buffer.clone(), &mut buffer).unwrap(), (rank, true));
+        }
+    }
+    if let Ok(block) = TermBlock::decode(bytes, 100) {
+        for rank in 0..=block.len() {
+            let _ = block.ids(rank, 100);
         }
     }
     if let Ok(page) = SeriesPage::decode(bytes.to_vec(), 0) {
@@ -77,7 +83,7 @@ fn no_decoder_panics_on_damaged_bytes() {
     let index = part.index().unwrap();
     let mut samples = vec![part.contents.encode(), encode_statistics(part.identity(), part.summary())];
     for place in
-        [&index.entities, &index.resources, &index.series, &index.primary].into_iter().flat_map(|l| l.iter())
+        [&index.entities, &index.terms, &index.resources, &index.series, &index.primary].into_iter().flat_map(|l| l.iter())
     {
         samples.push(part.file.load(place.extent).unwrap());
     }

@@ -2,6 +2,7 @@
 
 use pipal_codec::{Column, column::BytesData};
 use pipal_model::{ColumnKey, Result, RowPolicy, TimeRange};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Most rows of one chunk, the unit in which columns are encoded.
@@ -122,6 +123,12 @@ impl ResourceHead {
         let indexed = columns.iter().map(|_| false).collect();
         ResourceHead { key, policy, columns, indexed }
     }
+
+    /// A head with these columns, each with whether it is indexed.
+    pub fn of_columns(key: ResourceKey, policy: RowPolicy, columns: BTreeMap<ColumnKey, bool>) -> Self {
+        let (columns, indexed): (Vec<ColumnKey>, Vec<bool>) = columns.into_iter().unzip();
+        ResourceHead { key, policy, columns: columns.into(), indexed: indexed.into() }
+    }
 }
 
 /// Which entities of a resource are asked for.
@@ -184,7 +191,7 @@ impl SeriesList {
 pub enum TermMatch {
     /// Every entity that has one, sorted and distinct; there may be others among them.
     Entities(Vec<Vec<u8>>),
-    /// The source has rows with values of the column that are not indexed: every entity may have one.
+    /// The source cannot tell: every entity may have one.
     Unknown,
     /// There are more entities than were asked for.
     TooMany,

@@ -15,8 +15,8 @@ use support::model::{ModelResource, ModelRow};
 use support::random::Random;
 use support::world::{Request, World, column, segmented, small_options, unsegmented};
 
-const SEEDS: u64 = 6;
-const OPERATIONS: usize = 500;
+const SEEDS: u64 = 4;
+const OPERATIONS: usize = 700;
 const POLICIES: [RowPolicy; 3] = [RowPolicy::Versioned, RowPolicy::Document, RowPolicy::Latest];
 
 /// Two revisions: in the first only one tag is indexed.
@@ -59,7 +59,7 @@ fn random_request(world: &World, random: &mut Random, group: GroupId) -> Request
     let row = |random: &mut Random| {
         let layout = random.pick(&layouts).clone();
         let mut entity = Vec::new();
-        let name = format!("entity-{:03}", random.below(300));
+        let name = format!("entity-{:03}", random.below(600));
         pipal_model::series::push_entity_value(pipal_model::ValueRef::Str(name.as_bytes()), &mut entity);
         let time = world.clock.now() - random.below(5) as i64 * 60_000_000_000;
         let columns = layout.columns().iter();
@@ -70,7 +70,7 @@ fn random_request(world: &World, random: &mut Random, group: GroupId) -> Request
         let shard = (pipal_model::series::sid("", &row.entity) % u64::from(options.shard_num)) as u32;
         (TableKey { group, segment, shard }, layout, row)
     };
-    (0..1 + random.below(10)).map(|_| row(random)).collect()
+    (0..1 + random.below(30)).map(|_| row(random)).collect()
 }
 
 fn random_filter(random: &mut Random, depth: usize) -> TermFilter {

@@ -241,7 +241,7 @@ impl RunBuilder {
         }
         kept.shrink_to_fit();
         self.rows = kept;
-        let columns = self.resource_columns();
+        let mut columns = self.resource_columns();
         let mut resources = Vec::with_capacity(self.resources.len());
         let mut start = 0;
         let mut time_range: Option<TimeRange> = None;
@@ -254,12 +254,9 @@ impl RunBuilder {
                     range.end = range.end.max(row.time);
                 }
             }
-            let head = ResourceHead {
-                key: key.clone(),
-                policy: self.policies[*rank as usize],
-                columns: columns[*rank as usize].0.clone(),
-                indexed: columns[*rank as usize].1.clone(),
-            };
+            let policy = self.policies[*rank as usize];
+            let columns = std::mem::take(&mut columns[*rank as usize]);
+            let head = ResourceHead::of_columns(key.clone(), policy, columns);
             resources.push(RunResource { head, rows: start..end });
             start = end;
         }
@@ -274,8 +271,8 @@ impl RunBuilder {
         })
     }
 
-    /// Union of the columns of all layouts per resource, sorted, and which of them some layout indexes.
-    fn resource_columns(&self) -> Vec<(Arc<[ColumnKey]>, Arc<[bool]>)> {
+    /// Union of the columns of all layouts per resource, each with whether some layout indexes it.
+    fn resource_columns(&self) -> Vec<BTreeMap<ColumnKey, bool>> {
         let mut columns: Vec<BTreeMap<ColumnKey, bool>> = vec![BTreeMap::new(); self.policies.len()];
         for ((layout, _), rank) in &self.layout_resources {
             let layout = &self.layouts[*layout as usize];
@@ -283,14 +280,8 @@ impl RunBuilder {
                 *columns[*rank as usize].entry(column.key.clone()).or_default() |= is_indexed(layout, column);
             }
         }
-        columns.into_iter().map(unzip).collect()
+        columns
     }
-}
-
-/// Columns with their flags as two lists.
-fn unzip(columns: BTreeMap<ColumnKey, bool>) -> (Arc<[ColumnKey]>, Arc<[bool]>) {
-    let (keys, flags): (Vec<ColumnKey>, Vec<bool>) = columns.into_iter().unzip();
-    (keys.into(), flags.into())
 }
 
 /// True when `new`, which arrived later, takes the place of `old`, which has the same identity.

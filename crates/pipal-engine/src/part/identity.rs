@@ -43,7 +43,7 @@ pub struct PartSummary {
     pub series: u64,
     /// Distinct entities.
     pub entities: u64,
-    /// Terms, counted per resource and indexed column.
+    /// Hashes of terms, counted per resource and indexed column.
     pub terms: u64,
     /// Row groups.
     pub row_groups: u64,

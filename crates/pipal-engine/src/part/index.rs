@@ -126,7 +126,7 @@ pub(super) struct PartIndex {
     pub(super) schemas: SchemaTable,
     /// Keys: least strings that separate the blocks. First: id of the first entity.
     pub(super) entities: BlockList,
-    /// Keys: least strings that separate the blocks. First: number of the first entry.
+    /// Keys: those of the first piece. First: number of the first hash.
     pub(super) terms: BlockList,
     /// Keys: kind and name of the first resource. First: its first row.
     pub(super) resources: BlockList,

@@ -5,7 +5,7 @@
 //! rows         row groups: what reads, checksums and the cache work in
 //! series       per resource the ids of its entities and the rows of each
 //! entities     all distinct entities of the part, sorted; an id is a rank
-//! terms        which entities have which values of indexed columns
+//! terms        which series have which values of indexed columns
 //! resources    directory of the resources
 //! primary      where the row groups lie, with their rows and times
 //! meta         schema table, and where the blocks of the sections above lie
@@ -26,11 +26,11 @@
 
 mod chunk;
 mod dictionary;
+mod entities;
 mod file;
 mod footer;
 mod identity;
 mod index;
-mod interner;
 mod lookup;
 mod order;
 mod output;

@@ -109,7 +109,9 @@ fn check_shape(head: &ResourceHead, series: &[(&[u8], u32)], rows: &RowBatch) ->
         return Err(violation(head, "columns out of order"));
     }
     let may_index = |(column, indexed): (&ColumnKey, &bool)| !*indexed || has_terms(column.ty);
-    if head.indexed.len() != head.columns.len() || !head.columns.iter().zip(head.indexed.iter()).all(may_index) {
+    if head.indexed.len() != head.columns.len()
+        || !head.columns.iter().zip(head.indexed.iter()).all(may_index)
+    {
         return Err(violation(head, "an index of a column that has no terms"));
     }
     let counted: usize = series.iter().map(|(_, count)| *count as usize).sum();

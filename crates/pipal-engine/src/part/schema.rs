@@ -6,16 +6,20 @@ use pipal_model::{ColumnKey, ColumnType};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Added to twice the number of a column that a list has indexed.
+/// Added to four times the number of a column that is indexed.
 const INDEXED: u64 = 1;
+/// Added if its terms are in the part.
+const WITH_TERMS: u64 = 2;
 
-/// The columns of a resource, and which of them are indexed by their terms.
+/// The columns of a resource, which of them are indexed, and of which the part has the terms.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ColumnList {
     /// Sorted by key.
     pub(super) columns: Arc<[ColumnKey]>,
-    /// One flag per column.
+    /// One flag per column: the schema indexes it.
     pub(super) indexed: Arc<[bool]>,
+    /// One flag per column: the terms of its values are in the part. Never without the flag above.
+    pub(super) with_terms: Arc<[bool]>,
 }
 
 impl ColumnList {
@@ -25,9 +29,9 @@ impl ColumnList {
         self.columns.get(place).is_some_and(|column| column == key).then_some(place)
     }
 
-    /// True when there is a column at this place and it is indexed.
-    pub(super) fn is_indexed(&self, place: usize) -> bool {
-        self.indexed.get(place).copied().unwrap_or(false)
+    /// True when the terms of the column at this place are in the part.
+    pub(super) fn has_terms(&self, place: usize) -> bool {
+        self.with_terms.get(place).copied().unwrap_or(false)
     }
 }
 
@@ -61,18 +65,25 @@ impl SchemaTable {
         for _ in 0..count {
             let length = reader.count(1)?;
             let mut schema: Vec<ColumnKey> = Vec::with_capacity(length);
-            let mut indexed = Vec::with_capacity(length);
+            let (mut indexed, mut with_terms) = (Vec::with_capacity(length), Vec::with_capacity(length));
             for _ in 0..length {
                 let code = reader.varint()?;
-                let column = columns.get((code >> 1) as usize).ok_or(Malformed("a known column"))?;
-                if code & INDEXED != 0 && !has_terms(column.ty) {
+                let column = columns.get((code >> 2) as usize).ok_or(Malformed("a known column"))?;
+                let is_known = match code & (INDEXED | WITH_TERMS) {
+                    0 => true,
+                    WITH_TERMS => false,
+                    _ => has_terms(column.ty),
+                };
+                if !is_known {
                     return Err(Malformed("an index of a type that has terms"));
                 }
-                table.heap_bytes += size_of::<ColumnKey>() + column.family.len() + column.name.len() + 1;
+                table.heap_bytes += size_of::<ColumnKey>() + column.family.len() + column.name.len() + 2;
                 schema.push(column.clone());
                 indexed.push(code & INDEXED != 0);
+                with_terms.push(code & WITH_TERMS != 0);
             }
-            table.schemas.push(ColumnList { columns: schema.into(), indexed: indexed.into() });
+            let (indexed, with_terms) = (indexed.into(), with_terms.into());
+            table.schemas.push(ColumnList { columns: schema.into(), indexed, with_terms });
         }
         Ok(table)
     }
@@ -94,9 +105,11 @@ impl SchemaBuilder {
             return number;
         }
         put_varint(schema.columns.len() as u64, &mut self.schemas_encoded);
-        for (column, indexed) in schema.columns.iter().zip(schema.indexed.iter()) {
-            let code = u64::from(self.column(column)) << 1;
-            put_varint(if *indexed { code | INDEXED } else { code }, &mut self.schemas_encoded);
+        let flags = schema.indexed.iter().zip(schema.with_terms.iter());
+        for (column, (indexed, with_terms)) in schema.columns.iter().zip(flags) {
+            debug_assert!(*indexed || !*with_terms, "only indexed columns have lists of terms");
+            let flags = if *indexed { INDEXED } else { 0 } | if *with_terms { WITH_TERMS } else { 0 };
+            put_varint(u64::from(self.column(column)) << 2 | flags, &mut self.schemas_encoded);
         }
         let number = self.schemas.len() as u32;
         self.schemas.insert(schema, number);
@@ -136,7 +149,7 @@ mod tests {
     fn an_index_of_doubles_is_refused() {
         let mut builder = SchemaBuilder::default();
         let columns = [key("", "v", ColumnType::Float)].into();
-        builder.number(ColumnList { columns, indexed: [true].into() });
+        builder.number(ColumnList { columns, indexed: [true].into(), with_terms: [true].into() });
         let mut bytes = Vec::new();
         builder.encode(&mut bytes);
         assert!(SchemaTable::decode(&mut Reader::new(&bytes)).is_err());
@@ -146,6 +159,7 @@ mod tests {
     fn equal_lists_share_a_number_and_retyped_columns_do_not() {
         let mut builder = SchemaBuilder::default();
         let list = |columns: Vec<ColumnKey>, indexed: &[bool]| ColumnList {
+            with_terms: columns.iter().map(|_| false).collect(),
             columns: columns.into(),
             indexed: indexed.into(),
         };
@@ -155,18 +169,21 @@ mod tests {
         let indexed = list(columns(), &[false, true]);
         let none = list(vec![], &[]);
         let copy = list(columns(), &[false, false]);
-        let numbers = [&a, &b, &copy, &none, &indexed].map(|s| builder.number(s.clone()));
-        assert_eq!(numbers, [0, 1, 0, 2, 3]);
+        let with_terms = ColumnList { with_terms: [false, true].into(), ..indexed.clone() };
+        let numbers = [&a, &b, &copy, &none, &indexed, &with_terms].map(|s| builder.number(s.clone()));
+        assert_eq!(numbers, [0, 1, 0, 2, 3, 4]);
         let mut bytes = Vec::new();
         builder.encode(&mut bytes);
         let mut reader = Reader::new(&bytes);
         let table = SchemaTable::decode(&mut reader).unwrap();
         reader.end().unwrap();
-        assert_eq!([0, 1, 2, 3].map(|n| table.get(n).unwrap()), [&a, &b, &none, &indexed]);
-        assert!(table.get(4).is_err());
+        let lists = [&a, &b, &none, &indexed, &with_terms];
+        assert_eq!([0, 1, 2, 3, 4].map(|n| table.get(n).unwrap()), lists);
+        assert!(table.get(5).is_err());
         let position = |name, ty| indexed.position(&key("f", name, ty));
         assert_eq!((position("t", ColumnType::Str), position("t", ColumnType::Int)), (Some(1), None));
-        assert_eq!([0, 1, 2].map(|place| indexed.is_indexed(place)), [false, true, false]);
+        assert_eq!([0, 1, 2].map(|place| with_terms.has_terms(place)), [false, true, false]);
+        assert!(!indexed.has_terms(1), "indexed, but not in this part");
         for cut in 0..bytes.len() {
             assert!(SchemaTable::decode(&mut Reader::new(&bytes[..cut])).is_err(), "cut at {cut}");
         }

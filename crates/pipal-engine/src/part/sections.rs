@@ -18,15 +18,11 @@ pub(super) fn write(draft: &mut Draft) -> Result<Contents> {
     let mut contents = Contents::default();
     end_section(draft, &mut contents, Section::Rows);
     let order = draft.entities.sorted();
-    let mut ids = vec![0u64; order.len()];
-    for (id, &number) in order.iter().enumerate() {
-        ids[number as usize] = id as u64;
-    }
-    let series = write_series(draft, &ids)?;
+    let series = write_series(draft, &order)?;
     end_section(draft, &mut contents, Section::Series);
     let entities = write_entities(draft, &order)?;
     end_section(draft, &mut contents, Section::Entities);
-    let terms = write_terms(draft, &ids)?;
+    let terms = write_terms(draft)?;
     end_section(draft, &mut contents, Section::Terms);
     let resources = write_resources(draft)?;
     end_section(draft, &mut contents, Section::Resources);
@@ -57,7 +53,11 @@ fn put_block(draft: &mut Draft, bytes: &[u8], key: Vec<u8>, first: u64, second: 
 }
 
 /// Writes the series lists and tells the resources where theirs begin.
-fn write_series(draft: &mut Draft, ids: &[u64]) -> Result<Vec<BlockDraft>> {
+fn write_series(draft: &mut Draft, order: &[u32]) -> Result<Vec<BlockDraft>> {
+    let mut ids = vec![0u64; order.len()];
+    for (id, &number) in order.iter().enumerate() {
+        ids[number as usize] = id as u64;
+    }
     let mut list = Vec::new();
     let mut page = SeriesPageBuilder::default();
     let (mut page_row, mut row, mut start) = (0, 0, 0);
@@ -112,15 +112,12 @@ fn write_entities(draft: &mut Draft, order: &[u32]) -> Result<Vec<BlockDraft>> {
     Ok(list)
 }
 
-fn write_terms(draft: &mut Draft, ids: &[u64]) -> Result<Vec<BlockDraft>> {
-    let drafts = draft.terms.finish();
+fn write_terms(draft: &mut Draft) -> Result<Vec<BlockDraft>> {
+    let blocks = draft.terms.finish();
     let mut list = Vec::new();
-    let mut bytes = Vec::new();
-    for block in drafts.blocks() {
-        bytes.clear();
-        block.encode(ids, draft.effort, &mut bytes);
-        list.push(put_block(draft, &bytes, block.key.to_vec(), draft.summary.terms, 0)?);
-        draft.summary.terms += block.counts.len() as u64;
+    for (key, bytes, hashes) in blocks.iter() {
+        list.push(put_block(draft, bytes, key.to_vec(), draft.summary.terms, 0)?);
+        draft.summary.terms += hashes;
     }
     Ok(list)
 }

@@ -1,8 +1,8 @@
 //! Writes a part: rows first, chunk by chunk as they come; then everything that leads to them.
 
 use super::chunk::encode_chunk;
+use super::entities::EntityInterner;
 use super::footer::{Footer, Section};
-use super::interner::Interner;
 use super::order::{Continuation, OrderCheck};
 use super::output::Output;
 use super::primary::{GroupBuilder, GroupEntry};
@@ -36,7 +36,7 @@ pub(super) struct Draft {
     pub(super) identity: PartIdentity,
     pub(super) summary: PartSummary,
     pub(super) schemas: SchemaBuilder,
-    pub(super) entities: Interner,
+    pub(super) entities: EntityInterner,
     pub(super) terms: TermWriter,
     /// Series of all resources, in their order.
     pub(super) series: Vec<SeriesDraft>,
@@ -55,6 +55,7 @@ pub struct PartWriter {
     order: OrderCheck,
     /// Columns of the present resource.
     columns: Arc<[ColumnKey]>,
+    indexed: Arc<[bool]>,
     /// Region of each column of the present resource.
     families: Vec<usize>,
     /// Rows of the present resource that do not fill a chunk yet.
@@ -85,7 +86,7 @@ impl PartWriter {
             identity,
             summary: PartSummary { format_version: super::FORMAT_VERSION, ..PartSummary::default() },
             schemas: SchemaBuilder::default(),
-            entities: Interner::default(),
+            entities: EntityInterner::default(),
             terms: TermWriter::new(effort),
             series: Vec::new(),
             resources: Vec::new(),
@@ -96,6 +97,7 @@ impl PartWriter {
             draft,
             order: OrderCheck::default(),
             columns: Arc::new([]),
+            indexed: Arc::new([]),
             families: Vec::new(),
             pending: RowBatch::default(),
             pending_bytes: 0,
@@ -117,9 +119,10 @@ impl PartWriter {
             self.begin_resource(head)?;
         }
         self.count_rows(continuation, series, rows)?;
-        let Draft { series: drafts, terms, .. } = &mut self.draft;
-        let first = drafts.len().saturating_sub(series.len());
-        terms.add(rows, drafts[first..].iter().zip(series).map(|(draft, (_, rows))| (draft.entity, *rows)))?;
+        let Draft { resources, terms, .. } = &mut self.draft;
+        let rows_of_resource = resources.last().map_or(0, |resource| resource.rows);
+        let rows_before = rows_of_resource - rows.len() as u64;
+        terms.add(rows, rows_before, series, continuation.same_series);
         self.take_rows(rows)?;
         self.broken = false;
         Ok(())
@@ -177,7 +180,7 @@ impl PartWriter {
     fn begin_resource(&mut self, head: &ResourceHead) -> Result<()> {
         self.end_resource()?;
         self.draft.terms.begin(&head.indexed);
-        self.columns = Arc::clone(&head.columns);
+        (self.columns, self.indexed) = (Arc::clone(&head.columns), Arc::clone(&head.indexed));
         self.families.clear();
         for column in head.columns.iter() {
             self.families.push(self.draft.regions.family(&column.family));
@@ -201,13 +204,14 @@ impl PartWriter {
         Ok(())
     }
 
-    /// Completes the present resource. Only now is it known which of its columns are indexed.
+    /// Completes the present resource. Only now is it known which of its columns have lists of terms.
     fn end_resource(&mut self) -> Result<()> {
         self.flush_pending()?;
         let Draft { resources, terms, schemas, .. } = &mut self.draft;
         let Some(resource) = resources.last_mut() else { return Ok(()) };
-        let indexed = terms.end(resource.first_row, resource.series, self.columns.len());
-        resource.schema = schemas.number(ColumnList { columns: Arc::clone(&self.columns), indexed });
+        let with_terms = terms.end(resource.first_row, resource.series, self.columns.len());
+        let (columns, indexed) = (Arc::clone(&self.columns), Arc::clone(&self.indexed));
+        resource.schema = schemas.number(ColumnList { columns, indexed, with_terms });
         Ok(())
     }
 

@@ -16,6 +16,7 @@ pub use series::MergedSeries;
 use crate::rows::{EntitySelector, ResourceHead, ResourceKey, RowBatch, RowKind, RowSource};
 use crate::table_key::SegmentBounds;
 use pipal_model::{ColumnKey, Result, TimeRange};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Up to this many series, attributes are looked up one by one; beyond, all of the resource are listed.
@@ -79,7 +80,7 @@ impl TableSnapshot {
 
     /// All resources of all sources, sorted, each with the union of its columns.
     pub fn heads(&self) -> Result<Vec<ResourceHead>> {
-        let mut heads: std::collections::BTreeMap<ResourceKey, ResourceHead> = Default::default();
+        let mut heads: BTreeMap<ResourceKey, ResourceHead> = BTreeMap::new();
         for source in self.sources.iter() {
             for head in source.resources()? {
                 match heads.entry(head.key.clone()) {
@@ -167,14 +168,13 @@ fn unite(all: &mut ResourceHead, head: ResourceHead) {
     if all.columns == head.columns && all.indexed == head.indexed {
         return;
     }
-    let mut columns: std::collections::BTreeMap<ColumnKey, bool> = Default::default();
+    let mut columns: BTreeMap<ColumnKey, bool> = BTreeMap::new();
     for head in [&*all, &head] {
         for (column, indexed) in head.columns.iter().zip(head.indexed.iter()) {
             *columns.entry(column.clone()).or_default() |= *indexed;
         }
     }
-    let (columns, indexed): (Vec<ColumnKey>, Vec<bool>) = columns.into_iter().unzip();
-    (all.columns, all.indexed) = (columns.into(), indexed.into());
+    *all = ResourceHead::of_columns(head.key, head.policy, columns);
 }
 
 /// Appends absent rows until the batch has `rows`.

@@ -1,18 +1,23 @@
-//! The term index: which entities have which terms in the indexed columns of a resource, the `terms` section.
+//! The term index: which series have which terms in the indexed columns of a resource, the `terms` section.
 //!
-//! Entries are sorted by key and lie in blocks, front-coded like the entities. A key is the first row of the resource
-//! and the place of the column in its list, both big-endian so that keys sort like numbers, and the term. An entry
-//! holds the ids of the entities that have the term; a term that more than a fourth of the series have is listed
-//! without them and stands for all series of the resource, because reading them all is then as cheap.
+//! Terms are kept as hashes. A look-up may find a series too many, which the caller's own evaluation leaves out, and
+//! never one too few; in return an entry takes some four bytes whatever the length of its term. The terms themselves
+//! would be nearly as large as the rows where each series has one row and a name of its own. Conditions that need the
+//! order of terms are not answered here.
+//!
+//! A **list** holds the terms of one column of one resource, sorted by hash: the first bits of a 32-bit hash, so many
+//! that one look-up in a thousand finds what is not there. Per hash it has the
+//! first rows of the series that have the term; a hash that more than a fourth of the series have stands for all of
+//! them, because reading them all is then as cheap. Lists are cut into pieces, and pieces are packed into blocks, the
+//! unit of reading, checksum and cache:
 //!
 //! ```text
-//! block    length of the keys (LEB128), keys as in a block of entities
-//!          per key the number of its ids, 0 for all series of the resource: integer list
-//!          ids, per key the first one, then gaps less one: integer list
+//! block    number of pieces, then per piece its head, then the pieces
+//! head     first row of the resource, place of the column (LEB128), bits of a hash (u8), first hash filled up to 32
+//!          bits (u32), number of hashes, number of rows, length of the piece (LEB128)
+//! piece    hashes: integer list; rows per hash, 0 for all series: integer list;
+//!          per hash the first row, counted from that of the resource, then gaps less one: integer list
 //! ```
-//!
-//! Blocks rather than an automaton over all terms (FST): a block is loaded, checked and cached alone, like everything
-//! else in a part, and the keys that lead to it cost some bytes per 8 KiB; an automaton is in memory as a whole.
 
 mod reader;
 mod verify;
@@ -21,37 +26,32 @@ mod writer;
 pub(super) use reader::TermBlock;
 pub(super) use writer::TermWriter;
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
-/// Longest term that is stored as it is. Of a longer one the beginning and a hash are stored.
-const TERM_BYTES_MAX: usize = 256;
-/// Bytes of a long term that stand before its hash.
-const TERM_PREFIX_BYTES: usize = 32;
-/// A block is closed when it has this many ids, if its keys did not fill it before.
-const BLOCK_IDS_TARGET: usize = 4096;
+/// Resources with fewer series in a part have no lists: all of their series are candidates. Flushed parts hold a few
+/// dozen rows of each of thousands of measures; lists would cost a tenth of them and save next to nothing.
+pub(super) const INDEXED_SERIES_MIN: u64 = 128;
+/// Bits of a hash beyond those that number the hashes of a list: one in 1,024 look-ups finds what is not there.
+const FALSE_HIT_BITS: u32 = 10;
+/// Bits of a whole hash.
+const HASH_BITS: u32 = 32;
+/// Most hashes of a piece. A piece is also cut when it has this many rows.
+const PIECE_HASHES_MAX: usize = 4096;
+/// A block is closed when its pieces reach this size.
+const BLOCK_BYTES: usize = 8 << 10;
 
-/// The form of a term in the index. Two long terms may share one; then a look-up finds the entities of both.
-fn stored<'a>(term: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    if term.len() <= TERM_BYTES_MAX {
-        return term;
-    }
-    scratch.clear();
-    scratch.extend_from_slice(&term[..TERM_PREFIX_BYTES]);
-    scratch.extend_from_slice(&xxh3_128(term).to_be_bytes());
-    scratch
+/// The hash of a term.
+fn hash_of(term: &[u8]) -> u32 {
+    (xxh3_64(term) >> (64 - HASH_BITS)) as u32
 }
 
-/// Makes the key of an entry.
-fn put_key(first_row: u64, place: u32, stored_term: &[u8], key: &mut Vec<u8>) {
-    key.clear();
-    key.extend_from_slice(&first_row.to_be_bytes());
-    key.extend_from_slice(&place.to_be_bytes());
-    key.extend_from_slice(stored_term);
+/// Bits of the hashes of a list of this many.
+fn bits_for(hashes: usize) -> u32 {
+    (usize::BITS - hashes.leading_zeros() + FALSE_HIT_BITS).min(HASH_BITS)
 }
 
-/// First row of the resource, place of the column; none if the key is too short.
-fn parse_key(key: &[u8]) -> Option<(u64, u32)> {
-    let (row, rest) = key.split_first_chunk()?;
-    let (place, _) = rest.split_first_chunk()?;
-    Some((u64::from_be_bytes(*row), u32::from_be_bytes(*place)))
+/// What blocks are found by: big-endian, so that keys sort like numbers.
+fn block_key(first_row: u64, place: u32, hash: u32) -> [u8; 16] {
+    let number = u128::from(first_row) << 64 | u128::from(place) << 32 | u128::from(hash);
+    number.to_be_bytes()
 }

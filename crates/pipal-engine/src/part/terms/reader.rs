@@ -1,121 +1,178 @@
 //! Looking up terms: from a column and terms to the entities that have one.
 
-use super::super::dictionary::DictionaryBlock;
 use super::super::index::{BlockPlace, PartIndex};
 use super::super::lookup::EntityCursor;
 use super::super::reader::Part;
 use super::super::resources::ResourceEntry;
 use super::super::wire::{Decoded, Malformed, Reader};
-use super::{BLOCK_IDS_TARGET, put_key, stored};
+use super::{HASH_BITS, PIECE_HASHES_MAX, block_key, hash_of};
 use crate::cache::CacheValue;
 use crate::rows::{EntitySelector, ResourceKey, TermMatch};
 use pipal_codec::decode_i64s;
 use pipal_model::{ColumnKey, Result};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// A loaded block: keys in memory as a block of entities, ids still encoded.
-pub(in super::super) struct TermBlock {
-    keys: DictionaryBlock,
-    /// Per key the end of its ids.
-    ends: Vec<u32>,
-    gaps: Vec<u8>,
+/// The head of a piece in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct PieceHead {
+    /// First row of the resource.
+    pub(in super::super) first_row: u64,
+    /// Place of the column.
+    pub(in super::super) place: u32,
+    bits: u32,
+    first_hash: u32,
+    pub(in super::super) hashes: usize,
+    rows: usize,
+    offset: usize,
+    length: usize,
 }
 
-/// What an entry says of its term.
-#[derive(Debug, PartialEq, Eq)]
-pub(in super::super) enum TermIds {
-    /// Each series of the resource may have it.
-    All,
-    /// These entities have it, ascending.
-    These(Vec<u64>),
+impl PieceHead {
+    /// What pieces are sorted by.
+    pub(in super::super) fn key(&self) -> [u8; 16] {
+        block_key(self.first_row, self.place, self.first_hash)
+    }
+}
+
+/// A loaded block; pieces are still encoded.
+pub(in super::super) struct TermBlock {
+    bytes: Vec<u8>,
+    pieces: Vec<PieceHead>,
 }
 
 impl CacheValue for TermBlock {
     fn cache_bytes(&self) -> usize {
-        self.keys.cache_bytes() + self.ends.capacity() * 4 + self.gaps.capacity()
+        self.bytes.capacity() + self.pieces.capacity() * size_of::<PieceHead>()
     }
 }
 
 impl TermBlock {
-    /// Reads a block of a part with this many entities.
-    pub(in super::super) fn decode(bytes: &[u8], entities: u64) -> Decoded<Self> {
-        let mut reader = Reader::new(bytes);
-        let keys = DictionaryBlock::decode(reader.bytes()?)?;
-        let most = entities.saturating_add(BLOCK_IDS_TARGET as u64).min(u64::from(u32::MAX));
-        let mut total = 0u64;
-        let mut ends = Vec::with_capacity(keys.len());
-        for count in reader.u64s(keys.len())? {
-            let sum = total.checked_add(count).filter(|sum| *sum <= most);
-            total = sum.ok_or(Malformed("a number of entities within its limit"))?;
-            ends.push(total as u32);
+    /// Reads a block of a part with this many series, counted per resource.
+    pub(in super::super) fn decode(bytes: Vec<u8>, series: u64) -> Decoded<Self> {
+        let mut reader = Reader::new(&bytes);
+        let count = reader.count(10)?;
+        let mut pieces: Vec<PieceHead> = Vec::with_capacity(count);
+        let mut end = 0usize;
+        for _ in 0..count {
+            let piece = decode_head(&mut reader, series, end)?;
+            if pieces.last().is_some_and(|last| last.key() >= piece.key()) {
+                return Err(Malformed("pieces of terms in ascending order"));
+            }
+            end = end.checked_add(piece.length).ok_or(Malformed("a length"))?;
+            pieces.push(piece);
         }
-        let gaps = reader.bytes()?.to_vec();
+        if count == 0 || end != reader.rest().len() {
+            return Err(Malformed("pieces of terms that fill their block"));
+        }
+        let base = bytes.len() - end;
+        pieces.iter_mut().for_each(|piece| piece.offset += base);
+        Ok(TermBlock { bytes, pieces })
+    }
+
+    /// The pieces in their order.
+    pub(in super::super) fn pieces(&self) -> &[PieceHead] {
+        &self.pieces
+    }
+
+    /// Decodes a piece; the rows of its hashes stay encoded.
+    pub(in super::super) fn piece(&self, head: &PieceHead) -> Decoded<TermPiece<'_>> {
+        let bytes = self.bytes.get(head.offset..head.offset + head.length);
+        let mut reader = Reader::new(bytes.ok_or(Malformed("a piece inside its block"))?);
+        let hashes = reader.u64s(head.hashes)?;
+        let counts = reader.u64s(head.hashes)?;
+        let gaps = reader.bytes()?;
         reader.end()?;
-        Ok(TermBlock { keys, ends, gaps })
-    }
-
-    /// Number of terms.
-    pub(in super::super) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Puts the key of an entry into `buffer`.
-    pub(in super::super) fn key(&self, rank: usize, buffer: &mut Vec<u8>) -> Decoded<()> {
-        self.keys.get(rank, buffer)
-    }
-
-    /// The entry with this key.
-    pub(in super::super) fn find(
-        &self,
-        key: &[u8],
-        entities: u64,
-        buffer: &mut Vec<u8>,
-    ) -> Decoded<Option<TermIds>> {
-        match self.keys.search(key, buffer)? {
-            (rank, true) => self.ids(rank, entities).map(Some),
-            _ => Ok(None),
+        let ascends = hashes.windows(2).all(|pair| pair[0] < pair[1]);
+        let first = hashes.first().map(|hash| hash << (HASH_BITS - head.bits));
+        let fits = hashes.last().is_some_and(|last| last >> head.bits == 0);
+        if !ascends || !fits || first != Some(u64::from(head.first_hash)) {
+            return Err(Malformed("ascending hashes of terms"));
         }
+        let mut ends = Vec::with_capacity(counts.len());
+        let mut total = 0u64;
+        for count in counts {
+            total = total.saturating_add(count);
+            ends.push(total.min(u64::from(u32::MAX)) as u32);
+        }
+        if total != head.rows as u64 {
+            return Err(Malformed("rows of terms that add up"));
+        }
+        Ok(TermPiece { bits: head.bits, hashes, ends, gaps })
+    }
+}
+
+fn decode_head(reader: &mut Reader<'_>, series: u64, offset: usize) -> Decoded<PieceHead> {
+    let (first_row, place) = (reader.varint()?, reader.varint_u32()?);
+    let (bits, first_hash) = (u32::from(reader.u8()?), reader.u32()?);
+    let (hashes, rows) = (reader.varint()?, reader.varint()?);
+    let length = usize::try_from(reader.varint()?).map_err(|_| Malformed("a length"))?;
+    let rows_max = series.saturating_add(PIECE_HASHES_MAX as u64).min(u64::from(u32::MAX));
+    let plausible = (1..=HASH_BITS).contains(&bits) && (1..=PIECE_HASHES_MAX as u64).contains(&hashes);
+    if !plausible || rows > rows_max {
+        return Err(Malformed("a piece of terms within its limits"));
+    }
+    let (hashes, rows) = (hashes as usize, rows as usize);
+    Ok(PieceHead { first_row, place, bits, first_hash, hashes, rows, offset, length })
+}
+
+/// A decoded piece.
+pub(in super::super) struct TermPiece<'a> {
+    bits: u32,
+    hashes: Vec<u64>,
+    /// Per hash the end of its rows.
+    ends: Vec<u32>,
+    gaps: &'a [u8],
+}
+
+/// What an entry says of its term.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) enum TermRows {
+    /// Each series of the resource may have it.
+    All,
+    /// The series that begin at these rows may have it, ascending, counted from the first row of the resource.
+    These(Vec<u64>),
+}
+
+impl TermPiece<'_> {
+    /// The entry of a hash.
+    fn find(&self, hash: u32) -> Decoded<Option<TermRows>> {
+        let kept = u64::from(hash >> (HASH_BITS - self.bits));
+        self.hashes.binary_search(&kept).ok().map(|rank| self.rows(rank)).transpose()
     }
 
-    /// The ids of an entry of a part with this many entities.
-    pub(in super::super) fn ids(&self, rank: usize, entities: u64) -> Decoded<TermIds> {
+    /// An entry by its place.
+    pub(in super::super) fn rows(&self, rank: usize) -> Decoded<TermRows> {
         let start = rank.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
         let (Some(start), Some(&end)) = (start, self.ends.get(rank)) else {
-            return Err(Malformed("a rank of the block of terms"));
+            return Err(Malformed("a hash of the piece"));
         };
         if start == end {
-            return Ok(TermIds::All);
+            return Ok(TermRows::All);
         }
         let total = self.ends.last().map_or(0, |end| *end as usize);
         let mut gaps = Vec::with_capacity((end - start) as usize);
-        decode_i64s(&self.gaps, total, start as usize..end as usize, &mut gaps)?;
-        let mut ids = Vec::with_capacity(gaps.len());
+        decode_i64s(self.gaps, total, start as usize..end as usize, &mut gaps)?;
+        let mut rows = Vec::with_capacity(gaps.len());
         let mut least = 0u64;
         for gap in gaps {
-            let id = u64::try_from(gap).ok().and_then(|gap| least.checked_add(gap));
-            let id = id.filter(|id| *id < entities).ok_or(Malformed("an entity id"))?;
-            ids.push(id);
-            least = id + 1;
+            let row = u64::try_from(gap).ok().and_then(|gap| least.checked_add(gap));
+            let row = row.filter(|row| *row < u64::MAX).ok_or(Malformed("a row number"))?;
+            rows.push(row);
+            least = row + 1;
         }
-        Ok(TermIds::These(ids))
+        Ok(TermRows::These(rows))
     }
 }
 
 impl Part {
     fn term_block(&self, place: &BlockPlace) -> Result<Arc<TermBlock>> {
-        let entities = self.summary().entities;
-        let decode = || self.file.load_as(place.extent, |bytes| TermBlock::decode(&bytes, entities));
+        let series = self.summary().series;
+        let decode = || self.file.load_as(place.extent, |bytes| TermBlock::decode(bytes, series));
         Ok(self.cached(place.extent.offset, decode)?.0)
     }
 
-    fn find_term(&self, index: &PartIndex, key: &[u8], buffer: &mut Vec<u8>) -> Result<Option<TermIds>> {
-        let Some(block) = index.terms.find_key(key) else { return Ok(None) };
-        let place = self.misled(index.terms.get(block))?;
-        let found = self.term_block(place)?.find(key, self.summary().entities, buffer);
-        self.file.located(place.extent.offset, found)
-    }
-
-    /// The entities of a resource of which a row has one of the terms, which are sorted.
+    /// The entities of a resource of which a row has one of the terms.
     pub(in super::super) fn match_terms(
         &self,
         key: &ResourceKey,
@@ -128,27 +185,111 @@ impl Part {
         let Some(resource) = self.find_resource(&index, key)? else { return Ok(none) };
         let list = self.misled(index.schemas.get(resource.schema))?;
         let Some(place) = list.position(column) else { return Ok(none) };
-        if !list.is_indexed(place) {
+        if !list.has_terms(place) {
             return Ok(TermMatch::Unknown);
         }
-        let mut ids: Vec<u64> = Vec::new();
-        let (mut entry, mut scratch, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
-        for term in terms {
-            put_key(resource.first_row, place as u32, stored(term, &mut scratch), &mut entry);
-            match self.find_term(&index, &entry, &mut buffer)? {
-                None => {}
-                Some(TermIds::All) => return self.all_entities(&resource, limit),
-                Some(TermIds::These(more)) => ids.extend(more),
-            }
-            if ids.len() > limit {
-                return Ok(TermMatch::TooMany);
+        let mut hashes: Vec<u32> = terms.iter().map(|term| hash_of(term)).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        match self.rows_of(&index, &resource, place as u32, &hashes, limit)? {
+            None => Ok(TermMatch::TooMany),
+            Some(TermRows::All) => self.all_entities(&resource, limit),
+            Some(TermRows::These(rows)) => {
+                let ids = self.entities_at(&index, &resource, &rows)?;
+                let mut entities = Vec::with_capacity(ids.len());
+                EntityCursor::new(self, &index).each(&ids, |entity| entities.push(entity.to_vec()))?;
+                Ok(TermMatch::Entities(entities))
             }
         }
-        ids.sort_unstable();
-        ids.dedup();
-        let mut entities = Vec::with_capacity(ids.len());
-        EntityCursor::new(self, &index).each(&ids, |entity| entities.push(entity.to_vec()))?;
-        Ok(TermMatch::Entities(entities))
+    }
+
+    /// First rows of the series with one of the hashes, which ascend; none when there are more than `limit`.
+    fn rows_of(
+        &self,
+        index: &PartIndex,
+        resource: &ResourceEntry,
+        place: u32,
+        hashes: &[u32],
+        limit: usize,
+    ) -> Result<Option<TermRows>> {
+        let mut rows = Vec::new();
+        let mut rest = hashes;
+        while let Some(&first) = rest.first() {
+            let key = block_key(resource.first_row, place, first);
+            let Some(number) = index.terms.find_key(&key) else {
+                rest = &rest[1..];
+                continue;
+            };
+            let at = self.misled(index.terms.get(number))?;
+            let block = self.term_block(at)?;
+            let piece = block.pieces.partition_point(|piece| piece.key() <= key);
+            let head = piece.checked_sub(1).and_then(|piece| block.pieces.get(piece));
+            let head = head.filter(|head| (head.first_row, head.place) == (resource.first_row, place));
+            let Some(head) = head else {
+                rest = &rest[1..];
+                continue;
+            };
+            // One decoded piece serves all hashes before the next one.
+            let next = block.pieces.get(piece).map(PieceHead::key);
+            let is_before = |hash: &u32| match next {
+                Some(next) => block_key(resource.first_row, place, *hash) < next,
+                None => index.terms.find_key(&block_key(resource.first_row, place, *hash)) == Some(number),
+            };
+            let (inside, behind) = rest.split_at(rest.partition_point(is_before).max(1));
+            let located = |found| self.file.located(at.extent.offset, found);
+            let piece = self.file.located(at.extent.offset, block.piece(head))?;
+            for hash in inside {
+                match located(piece.find(*hash))? {
+                    None => {}
+                    Some(TermRows::All) => return Ok(Some(TermRows::All)),
+                    Some(TermRows::These(more)) => rows.extend(more),
+                }
+                if rows.len() > limit {
+                    return Ok(None);
+                }
+            }
+            rest = behind;
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(Some(TermRows::These(rows)))
+    }
+
+    /// Ids of the entities whose series begin at these rows of a resource, which ascend.
+    pub(in super::super) fn entities_at(
+        &self,
+        index: &PartIndex,
+        resource: &ResourceEntry,
+        rows: &[u64],
+    ) -> Result<Vec<u64>> {
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut loaded = LoadedSeries { rows: 0..0, starts: Vec::new(), ids: Vec::new() };
+        for row in rows {
+            let row = resource.first_row.saturating_add(*row);
+            if !loaded.rows.contains(&row) {
+                loaded = self.series_around(index, row)?;
+            }
+            let at = loaded.starts.binary_search(&row).ok().filter(|_| row < resource.end_row());
+            let id = at.and_then(|at| loaded.ids.get(at)).ok_or_else(|| self.wrong("a row of no series"))?;
+            ids.push(*id);
+        }
+        Ok(ids)
+    }
+
+    fn series_around(&self, index: &PartIndex, row: u64) -> Result<LoadedSeries> {
+        let place = self.misled(index.series.get(index.series.find_first(row).unwrap_or(0)))?;
+        let page = self.series_page(place)?;
+        let behind = page.blocks().partition_point(|block| block.first_row <= row);
+        let entry = behind.checked_sub(1).and_then(|at| page.blocks().get(at));
+        let entry = entry.ok_or_else(|| self.wrong("a row of no series"))?;
+        let block = self.file.located(place.extent.offset, page.block(entry))?;
+        let mut next = block.first_row;
+        let mut starts = Vec::with_capacity(block.rows.len());
+        for rows in &block.rows {
+            starts.push(next);
+            next += u64::from(*rows);
+        }
+        Ok(LoadedSeries { rows: block.first_row..next, starts, ids: block.ids })
     }
 
     fn all_entities(&self, resource: &ResourceEntry, limit: usize) -> Result<TermMatch> {
@@ -158,4 +299,11 @@ impl Part {
         let series = self.select_series(&resource.key, &EntitySelector::All)?;
         Ok(TermMatch::Entities((0..series.len()).map(|i| series.entity(i).to_vec()).collect()))
     }
+}
+
+/// Series of a decoded block: their rows, and per series first row and entity.
+struct LoadedSeries {
+    rows: Range<u64>,
+    starts: Vec<u64>,
+    ids: Vec<u64>,
 }

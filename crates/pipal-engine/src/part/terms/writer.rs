@@ -1,101 +1,72 @@
 //! Collects terms while a part is written: those of the present resource by column, those of earlier ones in blocks.
 
-use super::super::dictionary::{DictionaryBuilder, separator};
-use super::super::interner::Interner;
-use super::super::wire::{put_bytes, put_i64s};
-use super::{BLOCK_IDS_TARGET, put_key, stored};
+use super::super::wire::{put_i64s, put_varint};
+use super::{BLOCK_BYTES, HASH_BITS, INDEXED_SERIES_MIN, PIECE_HASHES_MAX, bits_for, block_key, hash_of};
 use crate::rows::RowBatch;
 use crate::terms::any_term;
 use pipal_codec::{Effort, Presence, Validity};
-use pipal_model::{Result, ValueRef};
 use std::sync::Arc;
 
 /// Most bytes that terms may take until the part is complete. Beyond, the column with the most terms of the present
-/// resource is left without an index, and the part says so.
+/// resource is left without lists, and the part says so.
 const TERMS_HEAP_BYTES_MAX: usize = 64 << 20;
 /// Allocations up to this size are kept from one resource to the next.
 const SPARE_BYTES_MAX: usize = 64 << 10;
-/// A term that more than one in this many series have stands for all of them.
-const COMMON_TERM_FRACTION: u64 = 4;
+/// A hash that more than one in this many series have stands for all of them.
+const COMMON_FRACTION: usize = 4;
 
 /// Terms of one column of the present resource.
 #[derive(Default)]
 struct ColumnTerms {
     /// Place in the column list.
     place: usize,
-    terms: Interner,
-    /// Number of the last term.
-    recent: Option<u32>,
-    /// Per term the entity, by number of arrival, that it was last seen with.
-    last_entities: Vec<u32>,
-    /// Term and entity, in the order of the rows.
-    postings: Vec<(u32, u32)>,
+    /// Hash of a term in the upper half, first row of a series in the lower.
+    postings: Vec<u64>,
 }
 
 impl ColumnTerms {
-    fn add_value(&mut self, value: ValueRef<'_>, entity: u32, scratch: &mut Vec<u8>) -> Result<()> {
-        let mut added = Ok(());
-        any_term(value, |term| {
-            added = self.add_term(stored(term, scratch), entity);
-            added.is_err()
-        });
-        added
+    fn add(&mut self, term: &[u8], series_row: u32) {
+        let posting = u64::from(hash_of(term)) << 32 | u64::from(series_row);
+        // Values repeat from row to row.
+        if self.postings.last() != Some(&posting) {
+            self.postings.push(posting);
+        }
     }
 
-    fn add_term(&mut self, term: &[u8], entity: u32) -> Result<()> {
-        // Values repeat from row to row.
-        let number = match self.recent {
-            Some(recent) if self.terms.get(recent) == term => recent,
-            _ => self.terms.number(term)?,
-        };
-        self.recent = Some(number);
-        match self.last_entities.get_mut(number as usize) {
-            Some(last) if *last == entity => return Ok(()),
-            Some(last) => *last = entity,
-            None => self.last_entities.push(entity),
-        }
-        self.postings.push((number, entity));
-        Ok(())
+    fn sort(&mut self) {
+        self.postings.sort_unstable();
+        self.postings.dedup();
     }
 
     fn heap_bytes(&self) -> usize {
-        self.terms.heap_bytes() + self.last_entities.capacity() * 4 + self.postings.capacity() * 8
-    }
-
-    fn clear(&mut self) {
-        self.terms.clear();
-        self.recent = None;
-        self.last_entities.clear();
-        self.postings.clear();
+        self.postings.capacity() * 8
     }
 }
 
 /// Terms of a part on their way.
 pub(in super::super) struct TermWriter {
+    effort: Effort,
+    bytes_max: usize,
     /// Indexed columns of the present resource, by place.
     columns: Vec<ColumnTerms>,
     /// Empty columns with allocations.
     spare: Vec<ColumnTerms>,
-    scratch: Vec<u8>,
-    builder: DictionaryBuilder,
-    key: Vec<u8>,
-    /// The last key of the last complete block.
-    last_key: Vec<u8>,
+    /// First rows of the series of a batch; between batches the first row of the last series.
+    series_rows: Vec<u32>,
+    piece: PieceBuilder,
     blocks: TermBlocks,
-    bytes_max: usize,
 }
 
 impl TermWriter {
     pub(in super::super) fn new(effort: Effort) -> Self {
         TermWriter {
+            effort,
+            bytes_max: TERMS_HEAP_BYTES_MAX,
             columns: Vec::new(),
             spare: Vec::new(),
-            scratch: Vec::new(),
-            builder: DictionaryBuilder::new(effort),
-            key: Vec::new(),
-            last_key: Vec::new(),
+            series_rows: Vec::new(),
+            piece: PieceBuilder::default(),
             blocks: TermBlocks::default(),
-            bytes_max: TERMS_HEAP_BYTES_MAX,
         }
     }
 
@@ -114,98 +85,125 @@ impl TermWriter {
         }
     }
 
-    /// Takes rows of the present resource. `series` gives the number of the entity and the rows of each series.
+    /// Takes rows of the present resource, of which `rows_before` came before. `series` has the entity and the rows of
+    /// each series; the first one may go on from the batch before.
     pub(in super::super) fn add(
         &mut self,
         rows: &RowBatch,
-        series: impl Iterator<Item = (u32, u32)> + Clone,
-    ) -> Result<()> {
+        rows_before: u64,
+        series: &[(&[u8], u32)],
+        same_series: bool,
+    ) {
+        let end = rows_before.saturating_add(rows.len() as u64);
+        if end > u64::from(u32::MAX) {
+            // Rows beyond have no numbers here.
+            self.columns.clear();
+        }
+        if self.columns.is_empty() {
+            return;
+        }
+        self.number_series(rows_before as u32, series, same_series);
         for column in &mut self.columns {
             let Some(values) = rows.columns.get(column.place) else { continue };
             if matches!(values.validity(), Validity::All(Presence::Absent | Presence::Null)) {
                 continue;
             }
             let mut next = 0;
-            for (entity, count) in series.clone() {
-                let end = next + count as usize;
+            for ((_, count), series_row) in series.iter().zip(&self.series_rows) {
+                let end = next + *count as usize;
                 for row in next..end {
-                    column.add_value(values.get(row), entity, &mut self.scratch)?;
+                    any_term(values.get(row), |term| {
+                        column.add(term, *series_row);
+                        false
+                    });
                 }
                 next = end;
             }
         }
         self.keep_limit();
-        Ok(())
     }
 
-    /// A column that takes too much is forgotten: an index of it must be complete or not be there.
-    fn keep_limit(&mut self) {
-        while self.heap_bytes() > self.bytes_max {
-            let largest = (0..self.columns.len()).max_by_key(|&i| self.columns[i].heap_bytes());
-            let Some(largest) = largest else { return };
-            self.columns.remove(largest);
-            self.spare.clear();
+    fn number_series(&mut self, rows_before: u32, series: &[(&[u8], u32)], same_series: bool) {
+        let going_on = self.series_rows.last().copied().filter(|_| same_series);
+        self.series_rows.clear();
+        let mut next = rows_before;
+        for (_, count) in series {
+            self.series_rows.push(next);
+            next += count;
+        }
+        if let (Some(row), Some(first)) = (going_on, self.series_rows.first_mut()) {
+            *first = row;
         }
     }
 
-    /// Ends the present resource. Tells which of its columns are indexed.
-    pub(in super::super) fn end(&mut self, first_row: u64, series: u64, columns: usize) -> Arc<[bool]> {
-        let mut indexed = vec![false; columns];
-        for mut column in std::mem::take(&mut self.columns) {
-            if let Some(flag) = indexed.get_mut(column.place) {
-                *flag = true;
+    /// A column that takes too much is forgotten: lists are complete or not there.
+    fn keep_limit(&mut self) {
+        while self.heap_bytes() > self.bytes_max {
+            self.spare.clear();
+            let largest = (0..self.columns.len()).max_by_key(|&i| self.columns[i].postings.len());
+            let Some(largest) = largest else { return };
+            let column = &mut self.columns[largest];
+            // Rows of a series that take turns in their terms leave many equal postings.
+            let before = column.postings.len();
+            column.sort();
+            if column.postings.len() > before / 2 {
+                self.columns.remove(largest);
+            } else {
+                column.postings.shrink_to_fit();
             }
-            self.end_column(&mut column, first_row, series);
-            column.clear();
+        }
+    }
+
+    /// Ends the present resource. Tells which of its columns have lists.
+    pub(in super::super) fn end(&mut self, first_row: u64, series: u64, columns: usize) -> Arc<[bool]> {
+        let mut built = vec![false; columns];
+        for mut column in std::mem::take(&mut self.columns) {
+            if let Some(flag) = built.get_mut(column.place).filter(|_| series >= INDEXED_SERIES_MIN) {
+                *flag = true;
+                column.sort();
+                self.put_list(&column, first_row, series);
+            }
+            column.postings.clear();
             if column.heap_bytes() <= SPARE_BYTES_MAX {
                 self.spare.push(column);
             }
         }
-        indexed.into()
+        built.into()
     }
 
-    fn end_column(&mut self, column: &mut ColumnTerms, first_row: u64, series: u64) {
-        let order = column.terms.sorted();
-        let mut ranks = vec![0u32; order.len()];
-        for (rank, &number) in order.iter().enumerate() {
-            ranks[number as usize] = rank as u32;
-        }
-        // The sort is stable: the entities of a term stay in their order.
-        column.postings.sort_by_key(|(number, _)| ranks[*number as usize]);
-        for postings in column.postings.chunk_by(|a, b| a.0 == b.0) {
-            let Some((number, _)) = postings.first() else { continue };
-            put_key(first_row, column.place as u32, column.terms.get(*number), &mut self.key);
-            self.builder.push(&self.key);
-            let is_common = postings.len() as u64 * COMMON_TERM_FRACTION > series;
-            let kept = if is_common { &[][..] } else { postings };
-            self.blocks.counts.push(kept.len() as u32);
-            self.blocks.entities.extend(kept.iter().map(|(_, entity)| *entity));
-            if self.builder.is_full() || self.blocks.open_ids() >= BLOCK_IDS_TARGET {
-                self.close_block();
+    fn put_list(&mut self, column: &ColumnTerms, first_row: u64, series: u64) {
+        let hashes = column.postings.chunk_by(|a, b| a >> HASH_BITS == b >> HASH_BITS).count();
+        let bits = bits_for(hashes);
+        let shift = 64 - bits;
+        let mut rows: Vec<u32> = Vec::new();
+        for postings in column.postings.chunk_by(|a, b| a >> shift == b >> shift) {
+            rows.clear();
+            rows.extend(postings.iter().map(|posting| *posting as u32));
+            rows.sort_unstable();
+            rows.dedup();
+            if (rows.len() * COMMON_FRACTION) as u64 > series {
+                rows.clear();
+            }
+            self.piece.push(postings[0] >> shift, &rows);
+            if self.piece.is_full() {
+                self.put_piece(column, first_row, bits);
             }
         }
+        if !self.piece.hashes.is_empty() {
+            self.put_piece(column, first_row, bits);
+        }
     }
 
-    fn close_block(&mut self) {
-        let blocks = &mut self.blocks;
-        let (first, _) = self.builder.finish(&mut blocks.keys);
-        let key = if blocks.ends.is_empty() { &[][..] } else { separator(&self.last_key, &first) };
-        blocks.ends.push(BlockEnd {
-            separator: key.into(),
-            keys: blocks.keys.len(),
-            counts: blocks.counts.len(),
-            entities: blocks.entities.len(),
-        });
-        self.last_key.clear();
-        self.last_key.extend_from_slice(&self.key);
+    fn put_piece(&mut self, column: &ColumnTerms, first_row: u64, bits: u32) {
+        self.blocks.push(&self.piece, (first_row, column.place as u32), bits, self.effort);
+        self.piece.clear();
     }
 
     /// All blocks. The writer is empty afterwards.
     pub(in super::super) fn finish(&mut self) -> TermBlocks {
-        if !self.builder.is_empty() {
-            self.close_block();
-        }
-        std::mem::take(&mut self.blocks)
+        let mut blocks = std::mem::take(&mut self.blocks);
+        blocks.close();
+        blocks
     }
 
     /// Bytes held.
@@ -215,74 +213,95 @@ impl TermWriter {
     }
 }
 
-/// Blocks whose keys are encoded and whose entities have only their numbers of arrival: ids are ranks, known when all
-/// entities are.
+/// A piece of a list.
+#[derive(Default)]
+struct PieceBuilder {
+    hashes: Vec<i64>,
+    counts: Vec<i64>,
+    gaps: Vec<i64>,
+}
+
+impl PieceBuilder {
+    fn push(&mut self, hash: u64, rows: &[u32]) {
+        self.hashes.push(hash as i64);
+        self.counts.push(rows.len() as i64);
+        let mut least = 0;
+        for row in rows {
+            self.gaps.push(i64::from(*row) - least);
+            least = i64::from(*row) + 1;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.hashes.len() >= PIECE_HASHES_MAX || self.gaps.len() >= PIECE_HASHES_MAX
+    }
+
+    fn clear(&mut self) {
+        self.hashes.clear();
+        self.counts.clear();
+        self.gaps.clear();
+    }
+}
+
+/// Encoded blocks.
 #[derive(Default)]
 pub(in super::super) struct TermBlocks {
-    keys: Vec<u8>,
-    counts: Vec<u32>,
-    entities: Vec<u32>,
-    ends: Vec<BlockEnd>,
-}
-
-struct BlockEnd {
-    separator: Box<[u8]>,
-    keys: usize,
-    counts: usize,
-    entities: usize,
-}
-
-/// A block to be written.
-pub(in super::super) struct BlockOfTerms<'a> {
-    /// A shortest string above the block before and not above this one.
-    pub(in super::super) key: &'a [u8],
-    keys: &'a [u8],
-    /// Per term the number of its entities; 0 for all.
-    pub(in super::super) counts: &'a [u32],
-    entities: &'a [u32],
+    /// Complete blocks, one behind the other.
+    bytes: Vec<u8>,
+    /// Per complete block its key, its end in `bytes` and its number of hashes.
+    blocks: Vec<([u8; 16], usize, u64)>,
+    /// Heads, pieces, number of pieces, key and number of hashes of the block that is not complete.
+    heads: Vec<u8>,
+    pieces: Vec<u8>,
+    count: u64,
+    key: [u8; 16],
+    hashes: u64,
 }
 
 impl TermBlocks {
-    /// Ids of the block that was not closed yet.
-    fn open_ids(&self) -> usize {
-        self.entities.len() - self.ends.last().map_or(0, |end| end.entities)
+    fn push(&mut self, piece: &PieceBuilder, (first_row, place): (u64, u32), bits: u32, effort: Effort) {
+        let first_hash = (piece.hashes.first().copied().unwrap_or(0) as u32) << (HASH_BITS - bits);
+        let start = self.pieces.len();
+        put_i64s(&piece.hashes, effort, &mut self.pieces);
+        put_i64s(&piece.counts, effort, &mut self.pieces);
+        put_i64s(&piece.gaps, effort, &mut self.pieces);
+        if self.count == 0 {
+            self.key = block_key(first_row, place, first_hash);
+        }
+        put_varint(first_row, &mut self.heads);
+        put_varint(u64::from(place), &mut self.heads);
+        self.heads.push(bits as u8);
+        self.heads.extend_from_slice(&first_hash.to_le_bytes());
+        put_varint(piece.hashes.len() as u64, &mut self.heads);
+        put_varint(piece.gaps.len() as u64, &mut self.heads);
+        put_varint((self.pieces.len() - start) as u64, &mut self.heads);
+        self.count += 1;
+        self.hashes += piece.hashes.len() as u64;
+        if self.pieces.len() >= BLOCK_BYTES {
+            self.close();
+        }
     }
 
-    /// The blocks in their order.
-    pub(in super::super) fn blocks(&self) -> impl Iterator<Item = BlockOfTerms<'_>> {
-        let (mut keys, mut counts, mut entities) = (0, 0, 0);
-        self.ends.iter().map(move |end| BlockOfTerms {
-            key: &end.separator,
-            keys: &self.keys[std::mem::replace(&mut keys, end.keys)..end.keys],
-            counts: &self.counts[std::mem::replace(&mut counts, end.counts)..end.counts],
-            entities: &self.entities[std::mem::replace(&mut entities, end.entities)..end.entities],
+    fn close(&mut self) {
+        if self.count == 0 {
+            return;
+        }
+        put_varint(std::mem::take(&mut self.count), &mut self.bytes);
+        self.bytes.append(&mut self.heads);
+        self.bytes.append(&mut self.pieces);
+        self.blocks.push((self.key, self.bytes.len(), std::mem::take(&mut self.hashes)));
+    }
+
+    /// Key, bytes and number of hashes of each block, in order.
+    pub(in super::super) fn iter(&self) -> impl Iterator<Item = (&[u8; 16], &[u8], u64)> {
+        let mut start = 0;
+        self.blocks.iter().map(move |(key, end, hashes)| {
+            let bytes = &self.bytes[std::mem::replace(&mut start, *end)..*end];
+            (key, bytes, *hashes)
         })
     }
 
     fn heap_bytes(&self) -> usize {
-        self.keys.capacity() + (self.counts.capacity() + self.entities.capacity()) * 4
-    }
-}
-
-impl BlockOfTerms<'_> {
-    /// Appends the block; `ids` holds the id of each entity by number of arrival.
-    pub(in super::super) fn encode(&self, ids: &[u64], effort: Effort, out: &mut Vec<u8>) {
-        put_bytes(self.keys, out);
-        let counts: Vec<i64> = self.counts.iter().map(|count| i64::from(*count)).collect();
-        put_i64s(&counts, effort, out);
-        let mut gaps = Vec::with_capacity(self.entities.len());
-        let mut start = 0;
-        for count in self.counts {
-            let end = start + *count as usize;
-            let mut least = 0;
-            for entity in &self.entities[start..end] {
-                let id = ids[*entity as usize];
-                debug_assert!(id >= least, "the entities of a term ascend");
-                gaps.push((id - least) as i64);
-                least = id + 1;
-            }
-            start = end;
-        }
-        put_i64s(&gaps, effort, out);
+        self.bytes.capacity() + self.heads.capacity() + self.pieces.capacity() + self.blocks.capacity() * 32
     }
 }

@@ -45,9 +45,9 @@ fn try_all(bytes: &[u8], contents: &Contents) {
             assert_eq!(block.search(&buffer.clone(), &mut buffer).unwrap(), (rank, true));
         }
     }
-    if let Ok(block) = TermBlock::decode(bytes, 100) {
-        for rank in 0..=block.len() {
-            let _ = block.ids(rank, 100);
+    if let Ok(block) = TermBlock::decode(bytes.to_vec(), 100) {
+        for head in block.pieces() {
+            let _ = block.piece(head).map(|piece| (0..=head.hashes).for_each(|rank| _ = piece.rows(rank)));
         }
     }
     if let Ok(page) = SeriesPage::decode(bytes.to_vec(), 0) {
@@ -82,8 +82,9 @@ fn no_decoder_panics_on_damaged_bytes() {
     let part = part_of(&random_world(&mut random, sizes), 10, Effort::Fast);
     let index = part.index().unwrap();
     let mut samples = vec![part.contents.encode(), encode_statistics(part.identity(), part.summary())];
-    for place in
-        [&index.entities, &index.terms, &index.resources, &index.series, &index.primary].into_iter().flat_map(|l| l.iter())
+    for place in [&index.entities, &index.terms, &index.resources, &index.series, &index.primary]
+        .into_iter()
+        .flat_map(|l| l.iter())
     {
         samples.push(part.file.load(place.extent).unwrap());
     }

@@ -4,7 +4,8 @@ use super::world::{
     Random, Resource, Row, Sizes, batch_of, disk, identity, key, open, part_of, part_path, random_world,
     series_of, write,
 };
-use crate::part::{PartWriter, temporary_part_path};
+use crate::part::terms::INDEXED_SERIES_MIN;
+use crate::part::{Part, PartWriter, temporary_part_path};
 use crate::rows::{ResourceHead, ResourceKey, RowKind, RowSource, TermMatch};
 use crate::scan::{TableSnapshot, TermFilter};
 use crate::terms::any_term;
@@ -49,7 +50,8 @@ fn found(source: &dyn RowSource, resource: &Resource, column: &ColumnKey, terms:
     }
 }
 
-/// What the index must say: the entities, or all of them where the term is common.
+/// What the index must say: the entities, or all of them where the term is common. Hashes of terms are cut, so that an
+/// entity too many may come along now and then; with the seeds of these tests none does.
 fn expected(resource: &Resource, entities: &Entities) -> Entities {
     let all = all_entities(resource);
     if entities.len() * 4 > all.len() { all } else { entities.clone() }
@@ -61,37 +63,41 @@ proptest! {
     #[test]
     fn every_term_leads_to_its_entities_and_says_where_it_does_not_know(
         seed in any::<u64>(),
-        resources in 1usize..20,
-        entities in 1usize..60,
+        resources in 1usize..8,
+        entities in 1usize..500,
         rows_per_series in 1usize..6,
-        batch_rows in 1usize..100,
+        batch_rows in 1usize..300,
     ) {
         let mut random = Random(seed);
         let sizes = Sizes { resources, entities, rows_per_series, batch_rows };
         let world = random_world(&mut random, sizes);
         let part = part_of(&world, batch_rows, Effort::Fast);
         part.verify().unwrap();
-        let mut terms = 0;
+        let (mut terms, mut surplus) = (0, 0);
         for resource in &world {
             for (place, column) in resource.head.columns.iter().enumerate() {
                 let index = naive_index(resource, place);
-                if !resource.head.indexed[place] {
+                let few = (all_entities(resource).len() as u64) < INDEXED_SERIES_MIN;
+                if few || !resource.head.indexed[place] {
                     prop_assert_eq!(ask(&part, resource, column, &[b"value 7"]), TermMatch::Unknown);
                     continue;
                 }
                 terms += index.len() as u64;
                 for (term, entities) in &index {
-                    prop_assert_eq!(found(&part, resource, column, &[term]), expected(resource, entities));
+                    prop_assert!(found(&part, resource, column, &[term]).is_superset(entities));
+                    surplus += found(&part, resource, column, &[term]).len();
+                    surplus -= expected(resource, entities).len();
                 }
-                prop_assert_eq!(found(&part, resource, column, &[b"no such term"]), Entities::new());
+                surplus += found(&part, resource, column, &[b"no such term"]).len();
                 let some: Vec<&[u8]> = index.keys().step_by(2).map(|term| &term[..]).collect();
-                let wanted = index.values().step_by(2).map(|found| expected(resource, found)).flatten();
-                prop_assert_eq!(found(&part, resource, column, &some), wanted.collect::<Entities>());
+                let wanted: Entities = index.values().step_by(2).flatten().cloned().collect();
+                prop_assert!(found(&part, resource, column, &some).is_superset(&wanted));
             }
             let other = key("default", "no such column", ColumnType::Str);
             prop_assert_eq!(found(&part, resource, &other, &[b"value 7"]), Entities::new());
         }
-        prop_assert_eq!(part.summary().terms, terms);
+        prop_assert!(part.summary().terms <= terms && part.summary().terms * 50 >= terms * 49);
+        prop_assert!(surplus <= terms as usize / 20 + 5, "{surplus} entities too many for {terms} terms");
     }
 }
 
@@ -118,23 +124,42 @@ fn text(text: String) -> Value {
 #[test]
 fn many_and_long_terms_are_found_alone() {
     let long = |i: usize| format!("{}{i}", "https://example.com/".repeat(40));
-    let values = |i: usize| vec![text(format!("name {}", i * 7919 % 6000)), text(long(i / 3))];
-    let same = (0..10).map(|_| vec![text("x".into()), Value::Null]).collect();
-    let many = (0..6000).map(values).collect();
+    let values = |i: usize| vec![text(format!("name {}", i * 7919 % 20_000)), text(long(i / 3))];
+    let same = (0..150).map(|_| vec![text("x".into()), Value::Null]).collect();
+    let many = (0..20_000).map(values).collect();
     let world = [tagged("many", RowPolicy::Latest, many), tagged("other", RowPolicy::Versioned, same)];
     let (part, columns) = (part_of(&world, 8000, Effort::Thorough), world[0].head.columns.clone());
     part.verify().unwrap();
     assert!(part.index().unwrap().terms.len() > 5, "{} blocks", part.index().unwrap().terms.len());
-    for i in (0..6000).step_by(17) {
+    let mut surplus = 0;
+    let mut check = |column: usize, term: &[u8], wanted: Entities| {
+        let found = found(&part, &world[0], &columns[column], &[term]);
+        assert!(found.is_superset(&wanted));
+        surplus += found.len() - wanted.len();
+    };
+    for i in (0..20_000).step_by(17) {
         let entity = |i: usize| format!("entity {i:06}").into_bytes();
         let Value::Str(name) = &values(i)[0] else { unreachable!() };
-        assert_eq!(found(&part, &world[0], &columns[0], &[name]), Entities::from([entity(i)]));
+        check(0, name, Entities::from([entity(i)]));
         let three = (i / 3 * 3..i / 3 * 3 + 3).map(entity).collect::<Entities>();
-        assert_eq!(found(&part, &world[0], &columns[1], &[long(i / 3).as_bytes()]), three);
+        check(1, long(i / 3).as_bytes(), three);
+        check(1, &long(i).as_bytes()[..700], Entities::new());
     }
-    assert_eq!(found(&part, &world[0], &columns[1], &[long(0)[..300].as_bytes()]), Entities::new());
-    assert_eq!(found(&part, &world[1], &columns[0], &[b"x"]).len(), 10, "all have it");
-    assert_eq!(part.summary().terms, 6000 + 2000 + 1);
+    assert!(surplus < 20, "{surplus} entities too many");
+    let names: Vec<String> = (0..20_000).step_by(40).map(|i| format!("name {i}")).collect();
+    let many =
+        found(&part, &world[0], &columns[0], &names.iter().map(|name| name.as_bytes()).collect::<Vec<_>>());
+    assert!((500..520).contains(&many.len()), "{} entities for 500 terms", many.len());
+    assert_eq!(found(&part, &world[1], &columns[0], &[b"x"]).len(), 150, "all have it");
+    let hashes = part.summary().terms;
+    let terms = 20_000 + 6_667 + 1;
+    assert!((terms - 50..=terms).contains(&hashes), "few of {terms} terms share a hash: {hashes}");
+    let section = section_bytes(&part);
+    assert!(section < terms * 6, "{section} bytes");
+}
+
+fn section_bytes(part: &Part) -> u64 {
+    part.describe().sections.iter().find(|section| section.name == "terms").map_or(0, |s| s.length)
 }
 
 #[test]
@@ -156,10 +181,17 @@ fn more_entities_than_asked_for_are_not_listed() {
 #[test]
 fn a_column_with_too_many_terms_is_left_without_an_index() {
     let (_, fs) = disk();
-    let values = |i: usize| vec![text(format!("{}", i % 7)), text(format!("{i} {}", "x".repeat(100)))];
-    let resource = tagged("many", RowPolicy::Latest, (0..2000).map(values).collect());
+    let values = |i: usize| {
+        let elements = (0..5).map(|j| format!("{i} {j}").into_bytes()).collect::<Vec<_>>();
+        let mut labels = Vec::new();
+        encode_str_array(elements.iter().map(|element| &element[..]), &mut labels);
+        vec![text(format!("{}", i % 7)), Value::StrArray(labels)]
+    };
+    let mut resource = tagged("many", RowPolicy::Latest, (0..2000).map(values).collect());
+    let columns = vec![key("t", "a", ColumnType::Str), key("t", "b", ColumnType::StrArray)];
+    resource.head.columns = columns.into();
     let mut writer = PartWriter::create(&fs, &part_path(), identity(), Effort::Fast).unwrap();
-    writer.set_term_bytes_max(100_000);
+    writer.set_term_bytes_max(30_000);
     for rows in resource.rows.chunks(100) {
         writer.append(&resource.head, &series_of(rows), &batch_of(&resource.head, rows)).unwrap();
     }
@@ -168,7 +200,8 @@ fn a_column_with_too_many_terms_is_left_without_an_index() {
     let part = open(&fs).unwrap();
     part.verify().unwrap();
     let columns = &resource.head.columns;
-    assert_eq!(part.resource(&resource.head.key).unwrap().unwrap().indexed[..], [true, false]);
+    let head = part.resource(&resource.head.key).unwrap().unwrap();
+    assert_eq!(head.indexed[..], [true, true], "a merge builds it again");
     let index = naive_index(&resource, 0);
     assert_eq!(found(&part, &resource, &columns[0], &[b"3"]), index[&b"3"[..]]);
     assert_eq!(ask(&part, &resource, &columns[1], &[b"3"]), TermMatch::Unknown);
@@ -181,11 +214,11 @@ fn arrays_are_found_by_their_elements_and_numbers_by_their_order_preserving_form
     let mut resource = tagged("arrays", RowPolicy::Document, vec![]);
     let indexed = [true, true].into();
     resource.head = ResourceHead { columns: columns.clone().into(), indexed, ..resource.head };
-    for i in 0..20i64 {
+    for i in 0..140i64 {
         let mut labels = Vec::new();
         encode_str_array([&b"all"[..], format!("label {}", i / 2).as_bytes()], &mut labels);
         resource.rows.push(Row {
-            entity: format!("{i:02}").into_bytes(),
+            entity: format!("{i:03}").into_bytes(),
             time: i,
             version: 1,
             deleted: i == 3,
@@ -194,9 +227,9 @@ fn arrays_are_found_by_their_elements_and_numbers_by_their_order_preserving_form
     }
     let part = part_of(std::slice::from_ref(&resource), 7, Effort::Fast);
     let of = |column: usize, term: &[u8]| found(&part, &resource, &columns[column], &[term]);
-    assert_eq!(of(0, b"label 1"), Entities::from([b"02".to_vec(), b"03".to_vec()]));
-    assert_eq!(of(0, b"all").len(), 20);
-    assert_eq!(of(1, &int_term(-7)), Entities::from([b"07".to_vec()]));
+    assert_eq!(of(0, b"label 1"), Entities::from([b"002".to_vec(), b"003".to_vec()]));
+    assert_eq!(of(0, b"all").len(), 140);
+    assert_eq!(of(1, &int_term(-7)), Entities::from([b"007".to_vec()]));
 }
 
 /// Wherever the index is damaged, a look-up that meets the damage says so, a table looks at all series instead, and

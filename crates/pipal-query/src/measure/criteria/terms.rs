@@ -22,7 +22,9 @@ fn filter_of(criteria: &Criteria, expression: &Expression, schema: &MeasureSchem
         Expression::And(left, right) => {
             filter_of(criteria, left, schema).and(filter_of(criteria, right, schema))
         }
-        Expression::Or(left, right) => filter_of(criteria, left, schema).or(filter_of(criteria, right, schema)),
+        Expression::Or(left, right) => {
+            filter_of(criteria, left, schema).or(filter_of(criteria, right, schema))
+        }
     }
 }
 

@@ -1,21 +1,21 @@
-//! Numbers strings (entities, terms) in the order of their arrival while a part is written, and sorts them at the end.
+//! Numbers entities in the order of their arrival while a part is written, and sorts them at the end.
 
 use hashbrown::HashTable;
 use pipal_model::{Error, ErrorKind, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Most distinct strings, so that a draft of a series or a posting fits 8 bytes.
-const STRINGS_MAX: usize = u32::MAX as usize;
+/// Most distinct entities of a part, so that a draft of a series fits 8 bytes.
+const ENTITIES_MAX: usize = u32::MAX as usize;
 
-/// Distinct strings by number of arrival.
+/// Distinct entities by number of arrival.
 #[derive(Default)]
-pub(super) struct Interner {
+pub(super) struct EntityInterner {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     table: HashTable<u32>,
 }
 
-impl Interner {
+impl EntityInterner {
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -24,36 +24,29 @@ impl Interner {
         slice(&self.bytes, &self.ends, number)
     }
 
-    /// The number of a string, given on first sight.
-    pub(super) fn number(&mut self, string: &[u8]) -> Result<u32> {
+    /// The number of an entity, given on first sight.
+    pub(super) fn number(&mut self, entity: &[u8]) -> Result<u32> {
         let (bytes, ends) = (&self.bytes, &self.ends);
-        let hash = xxh3_64(string);
-        if let Some(&number) = self.table.find(hash, |&number| slice(bytes, ends, number) == string) {
+        let hash = xxh3_64(entity);
+        if let Some(&number) = self.table.find(hash, |&number| slice(bytes, ends, number) == entity) {
             return Ok(number);
         }
-        if self.ends.len() >= STRINGS_MAX {
-            return Err(Error::new(ErrorKind::ResourceExhausted, "write part", "too many distinct strings"));
+        if self.ends.len() >= ENTITIES_MAX {
+            return Err(Error::new(ErrorKind::ResourceExhausted, "write part", "too many distinct entities"));
         }
         let number = self.ends.len() as u32;
-        self.bytes.extend_from_slice(string);
+        self.bytes.extend_from_slice(entity);
         self.ends.push(self.bytes.len());
         let (bytes, ends) = (&self.bytes, &self.ends);
         self.table.insert_unique(hash, number, |&number| xxh3_64(slice(bytes, ends, number)));
         Ok(number)
     }
 
-    /// All numbers in the order of their strings.
+    /// All numbers in the order of their entities.
     pub(super) fn sorted(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.ends.len() as u32).collect();
         order.sort_unstable_by(|&a, &b| self.get(a).cmp(self.get(b)));
         order
-    }
-
-    /// Forgets all strings and keeps the allocations.
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-        self.table.clear();
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

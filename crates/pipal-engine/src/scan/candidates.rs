@@ -15,6 +15,9 @@ const CANDIDATES_MIN: usize = 64;
 /// More than one in this many series are no candidates: looking them up one by one costs more than listing all.
 const SERIES_PER_CANDIDATE: u64 = 4;
 
+/// Filters of more conditions are not looked up: each may look at all rows in memory.
+const LOOKUPS_MAX: usize = 32;
+
 /// Conditions on the terms of columns, as far as an index can tell: entities outside of it match for certain not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TermFilter {
@@ -42,11 +45,26 @@ impl TermFilter {
         }
     }
 
-    /// At least one side; [`TermFilter::All`] absorbs the other.
+    /// At least one side; [`TermFilter::All`] absorbs the other, and conditions on one column become one.
     pub fn or(self, other: TermFilter) -> TermFilter {
+        use TermFilter::Terms;
         match (self, other) {
             (TermFilter::All, _) | (_, TermFilter::All) => TermFilter::All,
+            (Terms { column, mut terms }, Terms { column: same, terms: more }) if column == same => {
+                terms.extend(more);
+                terms.sort_unstable();
+                terms.dedup();
+                Terms { column, terms }
+            }
             (left, right) => TermFilter::Or(Box::new(left), Box::new(right)),
+        }
+    }
+
+    fn lookups(&self) -> usize {
+        match self {
+            TermFilter::All => 0,
+            TermFilter::Terms { .. } => 1,
+            TermFilter::And(left, right) | TermFilter::Or(left, right) => left.lookups() + right.lookups(),
         }
     }
 }
@@ -59,7 +77,7 @@ impl TableSnapshot {
     /// attribute of the series, of whatever age, counts for each of its rows. None when the filter rules out too
     /// little to be of use. A damaged index is logged and not asked.
     pub fn candidates(&self, resource: &str, filter: &TermFilter) -> Result<Candidates> {
-        if *filter == TermFilter::All {
+        if !(1..=LOOKUPS_MAX).contains(&filter.lookups()) {
             return Ok(None);
         }
         let name: Arc<str> = resource.into();
@@ -145,5 +163,37 @@ impl CandidateFinder<'_> {
         entities.sort_unstable();
         entities.dedup();
         (entities.len() <= self.limit).then_some(entities)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipal_model::ColumnType;
+
+    fn with(name: &str, terms: &[&str]) -> TermFilter {
+        let column = ColumnKey { family: "t".into(), name: name.into(), ty: ColumnType::Str };
+        TermFilter::Terms { column, terms: terms.iter().map(|term| term.as_bytes().into()).collect() }
+    }
+
+    #[test]
+    fn what_any_entity_may_match_adds_nothing_to_and_and_absorbs_or() {
+        assert_eq!(with("a", &["x"]).and(TermFilter::All), with("a", &["x"]));
+        assert_eq!(TermFilter::All.and(with("a", &["x"])), with("a", &["x"]));
+        assert_eq!(with("a", &["x"]).or(TermFilter::All), TermFilter::All);
+        assert_eq!(TermFilter::All.or(with("a", &["x"])), TermFilter::All);
+    }
+
+    #[test]
+    fn alternatives_of_one_column_are_one_look_up_and_too_many_of_others_none() {
+        assert_eq!(with("a", &["x", "z"]).or(with("a", &["x", "y"])), with("a", &["x", "y", "z"]));
+        let chain = |count: usize| {
+            let names = (0..count).map(|i| with(&format!("tag {i}"), &["x"]));
+            names.reduce(TermFilter::or).unwrap_or(TermFilter::All)
+        };
+        let table = TableSnapshot::new(0, 0, Vec::new());
+        assert_eq!(table.candidates("m", &chain(LOOKUPS_MAX)).unwrap(), Some(Vec::new()));
+        assert_eq!(table.candidates("m", &chain(LOOKUPS_MAX + 1)).unwrap(), None);
+        assert_eq!(table.candidates("m", &TermFilter::All).unwrap(), None);
     }
 }

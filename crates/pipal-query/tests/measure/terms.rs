@@ -73,7 +73,13 @@ fn a_rare_term_leads_to_its_series_alone_and_a_common_one_is_not_looked_up() {
         let row = |i: usize| TestRow {
             time: TEN,
             version: 1,
-            tags: tags(i, &format!("name {i}"), if i % 2 == 0 { "even" } else { "odd" }, i as i64, "some"),
+            tags: tags(
+                i,
+                &format!("name {i}"),
+                if i.is_multiple_of(2) { "even" } else { "odd" },
+                i as i64,
+                "some",
+            ),
             fields: fields.clone(),
         };
         fixture.write(0, &(0..500).map(row).collect::<Vec<_>>());

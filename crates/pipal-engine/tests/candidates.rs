@@ -196,3 +196,47 @@ fn no_entity_that_a_filter_accepts_is_missing() {
     assert!(entities > 0 && given_up > 0, "both ways are taken: {entities} entities, {given_up} given up");
     assert!(candidates * 3 < entities, "{candidates} candidates of {entities} entities rule out too little");
 }
+
+/// Old rows were written when the tag had no rule: their part does not know, and says so in its column list. Merged with
+/// a part that was written under the rule, they are found by the index.
+#[test]
+fn a_rule_that_comes_later_indexes_old_rows_when_they_are_merged() {
+    let mut world = World::new(Arc::new(SimulatedFileSystem::new()), small_options());
+    world.put_group(1, segmented(1), RowPolicy::Versioned);
+    let layouts = layouts(RowPolicy::Versioned);
+    let zone = ColumnKey { family: "t".into(), name: "zone".into(), ty: ColumnType::Str };
+    let write = |world: &mut World, layout: &Arc<Layout>, entities: std::ops::Range<usize>, minute: i64| {
+        let time = world.clock.now() + minute * 60_000_000_000;
+        let Ok(Route::Segment(segment)) = world.engine.route(1, time) else { panic!("no segment") };
+        let row = |i: usize| {
+            let mut entity = Vec::new();
+            let name = format!("entity-{i:04}");
+            pipal_model::series::push_entity_value(pipal_model::ValueRef::Str(name.as_bytes()), &mut entity);
+            let mut values: std::collections::BTreeMap<ColumnKey, Value> =
+                layout.columns().iter().map(|c| (c.key.clone(), Value::Null)).collect();
+            values.insert(zone.clone(), Value::Str(format!("zone {i}").into_bytes()));
+            let row = ModelRow { entity, time, version: 1, deleted: false, values };
+            (TableKey { group: 1, segment, shard: 0 }, layout.clone(), row)
+        };
+        world.write(&entities.map(row).collect());
+        world.engine.flush().unwrap();
+    };
+    let candidates = |world: &World, number: usize| {
+        let terms = vec![format!("zone {number}").into_bytes().into()];
+        let filter = TermFilter::Terms { column: zone.clone(), terms };
+        let snapshot = world.engine.snapshot(1, TimeRange::ALL).unwrap();
+        let tables: Vec<_> = snapshot.segments.iter().flat_map(|segment| &segment.tables).collect();
+        assert_eq!(tables.len(), 1);
+        tables[0].candidates("alpha", &filter).unwrap().map(|found| found.len())
+    };
+    write(&mut world, &layouts[0], 0..400, 0);
+    assert_eq!(candidates(&world, 7), None, "the part knows nothing of the tag");
+    for part in 1..4 {
+        write(&mut world, &layouts[1], 400 * part..400 * part + 400, part as i64);
+    }
+    assert_eq!(candidates(&world, 7), Some(400), "all series of the part that does not know");
+    world.engine.wait_merges().unwrap();
+    assert_eq!(candidates(&world, 7), Some(1), "an old row");
+    assert_eq!(candidates(&world, 1007), Some(1), "a new row");
+    assert_eq!(candidates(&world, 9999), Some(0));
+}

@@ -19,11 +19,13 @@
 //!          per hash the first row, counted from that of the resource, then gaps less one: integer list
 //! ```
 
-mod reader;
+mod block;
+mod encode;
+mod lookup;
 mod verify;
 mod writer;
 
-pub(super) use reader::TermBlock;
+pub(super) use block::{PieceHead, TermBlock, TermRows};
 pub(super) use writer::TermWriter;
 
 use xxhash_rust::xxh3::xxh3_64;

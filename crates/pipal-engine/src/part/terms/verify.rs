@@ -4,8 +4,7 @@ use super::super::index::PartIndex;
 use super::super::reader::Part;
 use super::super::resources::ResourceEntry;
 use super::super::wire::Decoded;
-use super::TermBlock;
-use super::reader::{PieceHead, TermRows};
+use super::{PieceHead, TermBlock, TermRows};
 use pipal_model::Result;
 
 impl Part {

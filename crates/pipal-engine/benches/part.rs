@@ -65,7 +65,7 @@ fn head(measure: usize) -> ResourceHead {
     columns.push(column("storage-only", "time_bucket", ColumnType::Int));
     columns.sort();
     let key = ResourceKey { kind: RowKind::Data, name: format!("meter_metric_{measure:05}_minute").into() };
-    ResourceHead { key, policy: RowPolicy::Versioned, columns: columns.into() }
+    ResourceHead::new(key, RowPolicy::Versioned, columns.into())
 }
 
 /// Rows of one measure: entity numbers, each with `minutes` rows.

@@ -24,6 +24,7 @@ pub mod scan;
 mod store;
 mod table;
 pub mod table_key;
+mod terms;
 
 pub use batch::{Row, WriteBatch};
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -32,6 +33,7 @@ pub use engine::{Engine, EngineStats, GroupData, RecoveryReport, SegmentData, Sh
 pub use options::{AckLevel, EngineOptions};
 pub use scan::{
     CancelToken, MergedSeries, Scan, ScanBatch, ScanRequest, SegmentSnapshot, Snapshot, TableSnapshot,
+    TermFilter,
 };
 pub use store::{GroupOptions, Route};
 pub use table_key::{GroupId, SYSTEM_GROUP, SegmentBounds, TableKey};

@@ -153,6 +153,14 @@ impl<'a> ValueReader<'a> {
         ValueReader { layout, body, column: 0, at: layout.columns().len().div_ceil(4) }
     }
 
+    /// The value of the column that is `skipped` behind the next one.
+    pub fn nth_value(&mut self, skipped: usize) -> Option<ValueRef<'a>> {
+        for _ in 0..skipped {
+            self.next_value()?;
+        }
+        self.next_value()
+    }
+
     /// The value of the next column; none behind the last column or when the bytes are malformed.
     pub fn next_value(&mut self) -> Option<ValueRef<'a>> {
         let column = self.layout.columns().get(self.column)?;

@@ -2,6 +2,7 @@
 
 use pipal_codec::{Column, column::BytesData};
 use pipal_model::{ColumnKey, Result, RowPolicy, TimeRange};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Most rows of one chunk, the unit in which columns are encoded.
@@ -112,6 +113,22 @@ pub struct ResourceHead {
     pub policy: RowPolicy,
     /// Columns, sorted by key.
     pub columns: Arc<[ColumnKey]>,
+    /// Per column, whether the terms of its values are indexed (see `terms.rs`).
+    pub indexed: Arc<[bool]>,
+}
+
+impl ResourceHead {
+    /// A head without indexed columns.
+    pub fn new(key: ResourceKey, policy: RowPolicy, columns: Arc<[ColumnKey]>) -> Self {
+        let indexed = columns.iter().map(|_| false).collect();
+        ResourceHead { key, policy, columns, indexed }
+    }
+
+    /// A head with these columns, each with whether it is indexed.
+    pub fn of_columns(key: ResourceKey, policy: RowPolicy, columns: BTreeMap<ColumnKey, bool>) -> Self {
+        let (columns, indexed): (Vec<ColumnKey>, Vec<bool>) = columns.into_iter().unzip();
+        ResourceHead { key, policy, columns: columns.into(), indexed: indexed.into() }
+    }
 }
 
 /// Which entities of a resource are asked for.
@@ -169,6 +186,17 @@ impl SeriesList {
     }
 }
 
+/// What a source knows of the entities that have a term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TermMatch {
+    /// Every entity that has one, sorted and distinct; there may be others among them.
+    Entities(Vec<Vec<u8>>),
+    /// The source cannot tell: every entity may have one.
+    Unknown,
+    /// There are more entities than were asked for.
+    TooMany,
+}
+
 /// What to read of series.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadRequest<'a> {
@@ -219,6 +247,16 @@ pub trait RowSource: Send + Sync {
     fn time_range(&self) -> Option<TimeRange>;
     /// The selected series.
     fn series(&self, key: &ResourceKey, selector: &EntitySelector) -> Result<SeriesList>;
+    /// An upper bound of the number of series, told without listing them.
+    fn series_bound(&self, key: &ResourceKey) -> Result<u64>;
+    /// The entities of which a row has one of `terms`, sorted and distinct, in a column: at most `limit`.
+    fn entities_with_terms(
+        &self,
+        key: &ResourceKey,
+        column: &ColumnKey,
+        terms: &[Box<[u8]>],
+        limit: usize,
+    ) -> Result<TermMatch>;
     /// Appends to `out`, which has a column per requested key, the rows in the time range of
     /// `series[selection]`, in order, and to `counts` the number of rows given for each of these series.
     fn read(

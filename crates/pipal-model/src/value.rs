@@ -201,3 +201,12 @@ pub fn zigzag(value: i64) -> u64 {
 pub fn unzigzag(value: u64) -> i64 {
     ((value >> 1) as i64) ^ -((value & 1) as i64)
 }
+/// The order-preserving form of an integer or time, by which it is indexed and compared.
+pub fn int_term(value: i64) -> [u8; 8] {
+    (value as u64 ^ (1 << 63)).to_be_bytes()
+}
+
+/// The integer or time with this term, if there is one.
+pub fn int_of_term(term: &[u8]) -> Option<i64> {
+    Some((u64::from_be_bytes(term.try_into().ok()?) ^ (1 << 63)) as i64)
+}

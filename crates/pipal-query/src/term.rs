@@ -7,17 +7,8 @@
 use crate::analyzer::Analyzer;
 use pipal_model::ValueRef;
 use pipal_model::value::{decode_int_array, decode_str_array};
+pub use pipal_model::value::{int_of_term, int_term};
 use std::ops::Bound;
-
-/// The order-preserving form of an integer or time.
-pub fn int_term(value: i64) -> [u8; 8] {
-    (value as u64 ^ (1 << 63)).to_be_bytes()
-}
-
-/// The integer or time with this term, if there is one.
-pub fn int_of_term(term: &[u8]) -> Option<i64> {
-    Some((u64::from_be_bytes(term.try_into().ok()?) ^ (1 << 63)) as i64)
-}
 
 /// A sorted set of distinct terms.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

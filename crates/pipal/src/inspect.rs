@@ -63,6 +63,7 @@ fn print_part(path: &Path, part: &PartDescription, in_full: bool) {
     let identity = &part.identity;
     println!("  id {:032x}, format {}", identity.id, summary.format_version);
     println!("  log {} to {}, parents {}", identity.log_first, identity.log_last, identity.parents.len());
+    println!("  {} distinct entities, {} terms of indexed columns", summary.entities, summary.terms);
     if let Some(time) = summary.time {
         println!("  times {} to {} ns", time.begin, time.end);
     }

@@ -5,6 +5,7 @@ use super::run::{MemRun, RunResource, RunRow, entity_hash};
 use crate::batch::TableRows;
 use crate::row_format::{body_length, copy_row, decode_head, encode_projection, present_columns};
 use crate::rows::{ResourceHead, ResourceKey, RowKind};
+use crate::terms::is_indexed;
 use hashbrown::HashMap;
 use pipal_model::{ColumnKey, Error, Layout, Result, RowPolicy, TimeRange};
 use std::cmp::Ordering;
@@ -240,7 +241,7 @@ impl RunBuilder {
         }
         kept.shrink_to_fit();
         self.rows = kept;
-        let columns = self.resource_columns();
+        let mut columns = self.resource_columns();
         let mut resources = Vec::with_capacity(self.resources.len());
         let mut start = 0;
         let mut time_range: Option<TimeRange> = None;
@@ -253,11 +254,9 @@ impl RunBuilder {
                     range.end = range.end.max(row.time);
                 }
             }
-            let head = ResourceHead {
-                key: key.clone(),
-                policy: self.policies[*rank as usize],
-                columns: columns[*rank as usize].clone(),
-            };
+            let policy = self.policies[*rank as usize];
+            let columns = std::mem::take(&mut columns[*rank as usize]);
+            let head = ResourceHead::of_columns(key.clone(), policy, columns);
             resources.push(RunResource { head, rows: start..end });
             start = end;
         }
@@ -272,19 +271,16 @@ impl RunBuilder {
         })
     }
 
-    /// Union of the columns of all layouts per resource, sorted.
-    fn resource_columns(&self) -> Vec<Arc<[ColumnKey]>> {
-        let mut columns: Vec<Vec<ColumnKey>> = vec![Vec::new(); self.policies.len()];
+    /// Union of the columns of all layouts per resource, each with whether some layout indexes it.
+    fn resource_columns(&self) -> Vec<BTreeMap<ColumnKey, bool>> {
+        let mut columns: Vec<BTreeMap<ColumnKey, bool>> = vec![BTreeMap::new(); self.policies.len()];
         for ((layout, _), rank) in &self.layout_resources {
-            let keys = self.layouts[*layout as usize].columns().iter().map(|c| c.key.clone());
-            columns[*rank as usize].extend(keys);
+            let layout = &self.layouts[*layout as usize];
+            for column in layout.columns() {
+                *columns[*rank as usize].entry(column.key.clone()).or_default() |= is_indexed(layout, column);
+            }
         }
-        let unique = |mut keys: Vec<ColumnKey>| {
-            keys.sort();
-            keys.dedup();
-            keys.into()
-        };
-        columns.into_iter().map(unique).collect()
+        columns
     }
 }
 

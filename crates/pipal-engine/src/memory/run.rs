@@ -3,10 +3,12 @@
 //! Rows are ordered by (resource, 64-bit hash of the entity, entity, time): numbers decide nearly every
 //! comparison. The order of parts, by entity bytes, is made when series are listed.
 
-use crate::row_format::{RowHead, decode_head, read_columns};
+use crate::row_format::{RowHead, ValueReader, decode_head, read_columns};
 use crate::rows::{
     EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
+    TermMatch,
 };
+use crate::terms::{has_any_of, has_terms};
 use pipal_model::{ColumnKey, Error, Layout, Result, TimeRange};
 use std::ops::Range;
 use std::sync::Arc;
@@ -88,6 +90,43 @@ impl MemRun {
         Ok(found)
     }
 
+    /// Entities of the rows that have one of the terms in a column; none when there are more than `limit`.
+    fn find_terms(
+        &self,
+        resource: &RunResource,
+        column: &ColumnKey,
+        terms: &[Box<[u8]>],
+        limit: usize,
+    ) -> Result<Option<Vec<&[u8]>>> {
+        let name = &*resource.head.key.name;
+        let place = |layout: &Arc<Layout>| {
+            let columns = (layout.resource() == name).then(|| layout.columns());
+            columns.and_then(|columns| columns.iter().position(|c| c.key == *column))
+        };
+        let places: Vec<Option<usize>> = self.layouts.iter().map(place).collect();
+        let mut found: Vec<&[u8]> = Vec::new();
+        for row in self.rows.get(resource.rows.clone()).unwrap_or_default() {
+            let head = self.head_of(row)?;
+            let Some(place) = places.get(head.layout as usize).copied().flatten() else { continue };
+            if found.last() == Some(&head.entity) {
+                continue;
+            }
+            let malformed = || Error::internal("read memory run", "a row in memory does not fit its layout");
+            let layout = self.layouts.get(head.layout as usize).ok_or_else(malformed)?;
+            let value = ValueReader::new(layout, head.body).nth_value(place).ok_or_else(malformed)?;
+            if !has_any_of(value, terms) {
+                continue;
+            }
+            if found.len() >= limit {
+                return Ok(None);
+            }
+            found.push(head.entity);
+        }
+        // The rows of an entity are adjacent, so that it was found once.
+        found.sort_unstable();
+        Ok(Some(found))
+    }
+
     fn all_series(&self, resource: &RunResource, prefix: &[u8]) -> Result<SeriesList> {
         let mut found: Vec<(&[u8], u64, u32)> = Vec::new();
         for at in resource.rows.clone() {
@@ -133,6 +172,27 @@ impl RowSource for MemRun {
                 Ok(list)
             }
         }
+    }
+
+    fn series_bound(&self, key: &ResourceKey) -> Result<u64> {
+        Ok(self.find(key).map_or(0, |resource| resource.rows.len() as u64))
+    }
+
+    fn entities_with_terms(
+        &self,
+        key: &ResourceKey,
+        column: &ColumnKey,
+        terms: &[Box<[u8]>],
+        limit: usize,
+    ) -> Result<TermMatch> {
+        let Some(resource) = self.find(key) else { return Ok(TermMatch::Entities(Vec::new())) };
+        if !has_terms(column.ty) {
+            return Ok(TermMatch::Unknown);
+        }
+        Ok(match self.find_terms(resource, column, terms, limit)? {
+            Some(found) => TermMatch::Entities(found.into_iter().map(<[u8]>::to_vec).collect()),
+            None => TermMatch::TooMany,
+        })
     }
 
     fn read(

@@ -95,6 +95,7 @@ pub(super) enum Section {
     Rows,
     Series,
     Entities,
+    Terms,
     Resources,
     Primary,
     Meta,
@@ -102,10 +103,11 @@ pub(super) enum Section {
 }
 
 impl Section {
-    pub(super) const ALL: [Section; 7] = [
+    pub(super) const ALL: [Section; 8] = [
         Section::Rows,
         Section::Series,
         Section::Entities,
+        Section::Terms,
         Section::Resources,
         Section::Primary,
         Section::Meta,
@@ -118,6 +120,7 @@ impl Section {
             Section::Rows => "rows",
             Section::Series => "series",
             Section::Entities => "entities",
+            Section::Terms => "terms",
             Section::Resources => "resources",
             Section::Primary => "primary",
             Section::Meta => "meta",

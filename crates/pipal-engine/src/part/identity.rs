@@ -43,6 +43,8 @@ pub struct PartSummary {
     pub series: u64,
     /// Distinct entities.
     pub entities: u64,
+    /// Hashes of terms, counted per resource and indexed column.
+    pub terms: u64,
     /// Row groups.
     pub row_groups: u64,
     /// Least and greatest time of the data rows; none without data rows.
@@ -85,6 +87,7 @@ pub(super) fn encode_statistics(identity: &PartIdentity, summary: &PartSummary) 
     put_varint(summary.resources, &mut out);
     put_varint(summary.series, &mut out);
     put_varint(summary.entities, &mut out);
+    put_varint(summary.terms, &mut out);
     put_varint(summary.row_groups, &mut out);
     if let Some(time) = summary.time {
         out.extend_from_slice(&time.begin.to_le_bytes());
@@ -123,6 +126,7 @@ pub(super) fn decode_statistics(bytes: &[u8], file_bytes: u64) -> Decoded<(PartI
         resources: reader.varint()?,
         series: reader.varint()?,
         entities: reader.varint()?,
+        terms: reader.varint()?,
         row_groups: reader.varint()?,
         ..PartSummary::default()
     };

@@ -126,6 +126,8 @@ pub(super) struct PartIndex {
     pub(super) schemas: SchemaTable,
     /// Keys: least strings that separate the blocks. First: id of the first entity.
     pub(super) entities: BlockList,
+    /// Keys: those of the first piece. First: number of the first hash.
+    pub(super) terms: BlockList,
     /// Keys: kind and name of the first resource. First: its first row.
     pub(super) resources: BlockList,
     /// First: first row of the page. Second: id of its first entity.
@@ -136,7 +138,7 @@ pub(super) struct PartIndex {
 
 impl CacheValue for PartIndex {
     fn cache_bytes(&self) -> usize {
-        let lists = [&self.entities, &self.resources, &self.series, &self.primary];
+        let lists = [&self.entities, &self.terms, &self.resources, &self.series, &self.primary];
         self.schemas.heap_bytes() + lists.iter().map(|list| list.heap_bytes()).sum::<usize>()
     }
 }
@@ -147,6 +149,7 @@ impl PartIndex {
         let index = PartIndex {
             schemas: SchemaTable::decode(&mut reader)?,
             entities: BlockList::decode(&mut reader, contents.section(Section::Entities))?,
+            terms: BlockList::decode(&mut reader, contents.section(Section::Terms))?,
             resources: BlockList::decode(&mut reader, contents.section(Section::Resources))?,
             series: BlockList::decode(&mut reader, contents.section(Section::Series))?,
             primary: BlockList::decode(&mut reader, contents.section(Section::Primary))?,
@@ -154,7 +157,9 @@ impl PartIndex {
         reader.end()?;
         let starts_at_zero = |list: &BlockList| list.blocks.first().is_some_and(|block| block.first == 0);
         let lists = [&index.entities, &index.resources, &index.series, &index.primary];
-        if !lists.into_iter().all(starts_at_zero) {
+        // Without an indexed column there are no terms.
+        let terms = index.terms.len() == 0 || starts_at_zero(&index.terms);
+        if !terms || !lists.into_iter().all(starts_at_zero) {
             return Err(Malformed("sections that begin with number 0"));
         }
         Ok(index)

@@ -43,8 +43,9 @@ impl Part {
     }
 
     pub(super) fn head(&self, index: &PartIndex, entry: &ResourceEntry) -> Result<ResourceHead> {
-        let columns = Arc::clone(self.misled(index.schemas.get(entry.schema))?);
-        Ok(ResourceHead { key: entry.key.clone(), policy: entry.policy, columns })
+        let list = self.misled(index.schemas.get(entry.schema))?.clone();
+        let (columns, indexed) = (list.columns, list.indexed);
+        Ok(ResourceHead { key: entry.key.clone(), policy: entry.policy, columns, indexed })
     }
 
     /// Entities smaller than `key`, and whether `key` is one.
@@ -155,7 +156,7 @@ impl SeriesFinder<'_> {
         if ids.is_empty() {
             return Ok(list);
         }
-        let mut strings = EntityCursor { part: self.part, index: self.index, buffer: Vec::new() };
+        let mut strings = EntityCursor::new(self.part, self.index);
         let mut next = self.locate(ids.start)?;
         while let Some((block, following)) = self.block(next)? {
             next = following;
@@ -202,14 +203,18 @@ fn sum(rows: &[u32]) -> u64 {
 }
 
 /// Gives the strings of ascending entity ids.
-struct EntityCursor<'a> {
+pub(super) struct EntityCursor<'a> {
     part: &'a Part,
     index: &'a PartIndex,
     buffer: Vec<u8>,
 }
 
-impl EntityCursor<'_> {
-    fn each(&mut self, mut ids: &[u64], mut visit: impl FnMut(&[u8])) -> Result<()> {
+impl<'a> EntityCursor<'a> {
+    pub(super) fn new(part: &'a Part, index: &'a PartIndex) -> Self {
+        EntityCursor { part, index, buffer: Vec::new() }
+    }
+
+    pub(super) fn each(&mut self, mut ids: &[u64], mut visit: impl FnMut(&[u8])) -> Result<()> {
         while let Some(&first) = ids.first() {
             let number = self.index.entities.find_first(first).unwrap_or(0);
             let place = self.part.misled(self.index.entities.get(number))?;

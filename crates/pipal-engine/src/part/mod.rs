@@ -5,6 +5,7 @@
 //! rows         row groups: what reads, checksums and the cache work in
 //! series       per resource the ids of its entities and the rows of each
 //! entities     all distinct entities of the part, sorted; an id is a rank
+//! terms        which series have which values of indexed columns
 //! resources    directory of the resources
 //! primary      where the row groups lie, with their rows and times
 //! meta         schema table, and where the blocks of the sections above lie
@@ -41,6 +42,7 @@ mod resources;
 mod schema;
 mod sections;
 mod series;
+mod terms;
 mod verify;
 mod wire;
 mod writer;

@@ -3,7 +3,8 @@
 
 use super::dictionary::ENTITY_BYTES_MAX;
 use crate::rows::{CHUNK_ROWS_MAX, ResourceHead, RowBatch};
-use pipal_model::{Error, Result, RowPolicy};
+use crate::terms::has_terms;
+use pipal_model::{ColumnKey, Error, Result, RowPolicy};
 
 /// Remembers the last row that was accepted.
 #[derive(Default)]
@@ -61,7 +62,8 @@ impl OrderCheck {
             return Ok(true);
         };
         if last.key == head.key {
-            if last.policy != head.policy || last.columns != head.columns {
+            let same_columns = last.columns == head.columns && last.indexed == head.indexed;
+            if last.policy != head.policy || !same_columns {
                 return Err(violation(head, "a resource that changes its policy or columns inside a part"));
             }
             return Ok(false);
@@ -105,6 +107,12 @@ fn check_shape(head: &ResourceHead, series: &[(&[u8], u32)], rows: &RowBatch) ->
     }
     if !head.columns.is_sorted() {
         return Err(violation(head, "columns out of order"));
+    }
+    let may_index = |(column, indexed): (&ColumnKey, &bool)| !*indexed || has_terms(column.ty);
+    if head.indexed.len() != head.columns.len()
+        || !head.columns.iter().zip(head.indexed.iter()).all(may_index)
+    {
+        return Err(violation(head, "an index of a column that has no terms"));
     }
     let counted: usize = series.iter().map(|(_, count)| *count as usize).sum();
     if counted != rows.len() || series.iter().any(|(_, count)| *count == 0) {

@@ -10,6 +10,7 @@ use super::resources::ResourceEntry;
 use super::wire::Decoded;
 use crate::rows::{
     EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
+    TermMatch,
 };
 use pipal_codec::{Column, ColumnData, Presence, decode_column};
 use pipal_model::{ColumnKey, Result, TimeRange};
@@ -46,6 +47,21 @@ impl RowSource for Part {
         self.select_series(key, selector)
     }
 
+    fn series_bound(&self, key: &ResourceKey) -> Result<u64> {
+        let index = self.index()?;
+        Ok(self.find_resource(&index, key)?.map_or(0, |resource| resource.series))
+    }
+
+    fn entities_with_terms(
+        &self,
+        key: &ResourceKey,
+        column: &ColumnKey,
+        terms: &[Box<[u8]>],
+        limit: usize,
+    ) -> Result<TermMatch> {
+        self.match_terms(key, column, terms, limit)
+    }
+
     fn read(
         &self,
         request: &ReadRequest<'_>,
@@ -66,25 +82,19 @@ impl RowSource for Part {
             return Ok(());
         }
         let schema = self.misled(index.schemas.get(resource.schema))?;
-        let columns = request.columns.iter().map(|key| position(schema, key)).collect();
+        let columns = request.columns.iter().map(|key| schema.position(key)).collect();
         let given = Sink { out, counts: &mut counts[first_count..], columns };
         let groups = GroupCursor { part: self, index: &index, block: None, group: None };
         let mut reader = SelectionReader {
             groups,
             resource: &resource,
-            schema_columns: schema.len(),
+            schema_columns: schema.columns.len(),
             time: request.time,
             sink: given,
             stats,
         };
         reader.read(series, selection)
     }
-}
-
-/// The place of a column in a sorted list.
-fn position(schema: &[ColumnKey], key: &ColumnKey) -> Option<usize> {
-    let place = schema.partition_point(|column| column < key);
-    schema.get(place).is_some_and(|column| column == key).then_some(place)
 }
 
 /// Where rows go.

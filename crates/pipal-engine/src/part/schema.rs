@@ -1,19 +1,49 @@
 //! The schema table: all columns of a part once, and the distinct column lists that its resources have.
 
 use super::wire::{Decoded, Malformed, Reader, put_bytes, put_varint};
+use crate::terms::has_terms;
 use pipal_model::{ColumnKey, ColumnType};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Added to four times the number of a column that is indexed.
+const INDEXED: u64 = 1;
+/// Added if its terms are in the part.
+const WITH_TERMS: u64 = 2;
+
+/// The columns of a resource, which of them are indexed, and of which the part has the terms.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ColumnList {
+    /// Sorted by key.
+    pub(super) columns: Arc<[ColumnKey]>,
+    /// One flag per column: the schema indexes it.
+    pub(super) indexed: Arc<[bool]>,
+    /// One flag per column: the terms of its values are in the part. Never without the flag above.
+    pub(super) with_terms: Arc<[bool]>,
+}
+
+impl ColumnList {
+    /// The place of a column.
+    pub(super) fn position(&self, key: &ColumnKey) -> Option<usize> {
+        let place = self.columns.partition_point(|column| column < key);
+        self.columns.get(place).is_some_and(|column| column == key).then_some(place)
+    }
+
+    /// True when the terms of the column at this place are in the part.
+    pub(super) fn has_terms(&self, place: usize) -> bool {
+        self.with_terms.get(place).copied().unwrap_or(false)
+    }
+}
+
 /// Column lists by number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SchemaTable {
-    schemas: Vec<Arc<[ColumnKey]>>,
+    schemas: Vec<ColumnList>,
     heap_bytes: usize,
 }
 
 impl SchemaTable {
-    pub(super) fn get(&self, schema: u32) -> Decoded<&Arc<[ColumnKey]>> {
+    pub(super) fn get(&self, schema: u32) -> Decoded<&ColumnList> {
         self.schemas.get(schema as usize).ok_or(Malformed("a known schema"))
     }
 
@@ -35,12 +65,25 @@ impl SchemaTable {
         for _ in 0..count {
             let length = reader.count(1)?;
             let mut schema: Vec<ColumnKey> = Vec::with_capacity(length);
+            let (mut indexed, mut with_terms) = (Vec::with_capacity(length), Vec::with_capacity(length));
             for _ in 0..length {
-                let column = columns.get(reader.varint()? as usize).ok_or(Malformed("a known column"))?;
-                table.heap_bytes += size_of::<ColumnKey>() + column.family.len() + column.name.len();
+                let code = reader.varint()?;
+                let column = columns.get((code >> 2) as usize).ok_or(Malformed("a known column"))?;
+                let is_known = match code & (INDEXED | WITH_TERMS) {
+                    0 => true,
+                    WITH_TERMS => false,
+                    _ => has_terms(column.ty),
+                };
+                if !is_known {
+                    return Err(Malformed("an index of a type that has terms"));
+                }
+                table.heap_bytes += size_of::<ColumnKey>() + column.family.len() + column.name.len() + 2;
                 schema.push(column.clone());
+                indexed.push(code & INDEXED != 0);
+                with_terms.push(code & WITH_TERMS != 0);
             }
-            table.schemas.push(schema.into());
+            let (indexed, with_terms) = (indexed.into(), with_terms.into());
+            table.schemas.push(ColumnList { columns: schema.into(), indexed, with_terms });
         }
         Ok(table)
     }
@@ -51,23 +94,25 @@ impl SchemaTable {
 pub(super) struct SchemaBuilder {
     columns: HashMap<ColumnKey, u32>,
     columns_encoded: Vec<u8>,
-    schemas: HashMap<Arc<[ColumnKey]>, u32>,
+    schemas: HashMap<ColumnList, u32>,
     schemas_encoded: Vec<u8>,
 }
 
 impl SchemaBuilder {
     /// The number of a column list.
-    pub(super) fn number(&mut self, schema: &Arc<[ColumnKey]>) -> u32 {
-        if let Some(&number) = self.schemas.get(schema) {
+    pub(super) fn number(&mut self, schema: ColumnList) -> u32 {
+        if let Some(&number) = self.schemas.get(&schema) {
             return number;
         }
-        put_varint(schema.len() as u64, &mut self.schemas_encoded);
-        for column in schema.iter() {
-            let number = self.column(column);
-            put_varint(u64::from(number), &mut self.schemas_encoded);
+        put_varint(schema.columns.len() as u64, &mut self.schemas_encoded);
+        let flags = schema.indexed.iter().zip(schema.with_terms.iter());
+        for (column, (indexed, with_terms)) in schema.columns.iter().zip(flags) {
+            debug_assert!(*indexed || !*with_terms, "only indexed columns have lists of terms");
+            let flags = if *indexed { INDEXED } else { 0 } | if *with_terms { WITH_TERMS } else { 0 };
+            put_varint(u64::from(self.column(column)) << 2 | flags, &mut self.schemas_encoded);
         }
         let number = self.schemas.len() as u32;
-        self.schemas.insert(Arc::clone(schema), number);
+        self.schemas.insert(schema, number);
         number
     }
 
@@ -101,20 +146,44 @@ mod tests {
     }
 
     #[test]
+    fn an_index_of_doubles_is_refused() {
+        let mut builder = SchemaBuilder::default();
+        let columns = [key("", "v", ColumnType::Float)].into();
+        builder.number(ColumnList { columns, indexed: [true].into(), with_terms: [true].into() });
+        let mut bytes = Vec::new();
+        builder.encode(&mut bytes);
+        assert!(SchemaTable::decode(&mut Reader::new(&bytes)).is_err());
+    }
+
+    #[test]
     fn equal_lists_share_a_number_and_retyped_columns_do_not() {
         let mut builder = SchemaBuilder::default();
-        let a: Arc<[ColumnKey]> = [key("", "v", ColumnType::Int), key("f", "t", ColumnType::Str)].into();
-        let b: Arc<[ColumnKey]> = [key("", "v", ColumnType::Float)].into();
-        let none: Arc<[ColumnKey]> = [].into();
-        let copy: Arc<[ColumnKey]> = a.to_vec().into();
-        assert_eq!([&a, &b, &copy, &none].map(|s| builder.number(s)), [0, 1, 0, 2]);
+        let list = |columns: Vec<ColumnKey>, indexed: &[bool]| ColumnList {
+            with_terms: columns.iter().map(|_| false).collect(),
+            columns: columns.into(),
+            indexed: indexed.into(),
+        };
+        let columns = || vec![key("", "v", ColumnType::Int), key("f", "t", ColumnType::Str)];
+        let a = list(columns(), &[false, false]);
+        let b = list(vec![key("", "v", ColumnType::Float)], &[false]);
+        let indexed = list(columns(), &[false, true]);
+        let none = list(vec![], &[]);
+        let copy = list(columns(), &[false, false]);
+        let with_terms = ColumnList { with_terms: [false, true].into(), ..indexed.clone() };
+        let numbers = [&a, &b, &copy, &none, &indexed, &with_terms].map(|s| builder.number(s.clone()));
+        assert_eq!(numbers, [0, 1, 0, 2, 3, 4]);
         let mut bytes = Vec::new();
         builder.encode(&mut bytes);
         let mut reader = Reader::new(&bytes);
         let table = SchemaTable::decode(&mut reader).unwrap();
         reader.end().unwrap();
-        assert_eq!([0, 1, 2].map(|n| table.get(n).unwrap()), [&a, &b, &none]);
-        assert!(table.get(3).is_err());
+        let lists = [&a, &b, &none, &indexed, &with_terms];
+        assert_eq!([0, 1, 2, 3, 4].map(|n| table.get(n).unwrap()), lists);
+        assert!(table.get(5).is_err());
+        let position = |name, ty| indexed.position(&key("f", name, ty));
+        assert_eq!((position("t", ColumnType::Str), position("t", ColumnType::Int)), (Some(1), None));
+        assert_eq!([0, 1, 2].map(|place| with_terms.has_terms(place)), [false, true, false]);
+        assert!(!indexed.has_terms(1), "indexed, but not in this part");
         for cut in 0..bytes.len() {
             assert!(SchemaTable::decode(&mut Reader::new(&bytes[..cut])).is_err(), "cut at {cut}");
         }

@@ -22,6 +22,8 @@ pub(super) fn write(draft: &mut Draft) -> Result<Contents> {
     end_section(draft, &mut contents, Section::Series);
     let entities = write_entities(draft, &order)?;
     end_section(draft, &mut contents, Section::Entities);
+    let terms = write_terms(draft)?;
+    end_section(draft, &mut contents, Section::Terms);
     let resources = write_resources(draft)?;
     end_section(draft, &mut contents, Section::Resources);
     let primary = write_primary(draft)?;
@@ -30,7 +32,7 @@ pub(super) fn write(draft: &mut Draft) -> Result<Contents> {
     let mut meta = Vec::new();
     draft.schemas.encode(&mut meta);
     draft.summary.schema_fingerprint = xxh3_128(&meta);
-    for list in [entities, resources, series, primary] {
+    for list in [entities, terms, resources, series, primary] {
         BlockList::encode(&list, draft.effort, &mut meta);
     }
     draft.out.put(&[&meta])?;
@@ -107,6 +109,16 @@ fn write_entities(draft: &mut Draft, order: &[u32]) -> Result<Vec<BlockDraft>> {
         last_of_block = Some(number);
     }
     debug_assert!(builder.is_empty());
+    Ok(list)
+}
+
+fn write_terms(draft: &mut Draft) -> Result<Vec<BlockDraft>> {
+    let blocks = draft.terms.finish();
+    let mut list = Vec::new();
+    for (key, bytes, hashes) in blocks.iter() {
+        list.push(put_block(draft, bytes, key.to_vec(), draft.summary.terms, 0)?);
+        draft.summary.terms += hashes;
+    }
     Ok(list)
 }
 

@@ -27,11 +27,12 @@ impl Part {
         let index = self.file.load_as(at, |bytes| PartIndex::decode(&bytes, &self.contents))?;
         self.verify_entities(&index)?;
         let resources = self.verify_resources(&index)?;
+        self.verify_terms(&index, &resources)?;
         self.verify_series(&index, &resources)?;
         self.verify_rows(&index, &resources)
     }
 
-    fn wrong(&self, what: &str) -> Error {
+    pub(super) fn wrong(&self, what: &str) -> Error {
         self.file.corrupt(self.contents.end(), what)
     }
 
@@ -154,7 +155,7 @@ impl Part {
         let mut time = TimeRange { begin: i64::MAX, end: i64::MIN };
         for chunk in group.chunks() {
             let Some(resource) = walk.resource() else { return Err(self.wrong("rows of no resource")) };
-            let columns = self.misled(index.schemas.get(resource.schema))?;
+            let columns = &self.misled(index.schemas.get(resource.schema))?.columns;
             let parse = |bytes| ChunkView::parse(bytes, chunk.rows as usize, columns.len());
             let view = self.file.located(entry.offset, group.bytes_of(*chunk).and_then(parse))?;
             let times = self.verify_chunk(&view, columns.iter().map(|column| column.ty), entry.offset)?;

@@ -8,13 +8,14 @@ use super::output::Output;
 use super::primary::{GroupBuilder, GroupEntry};
 use super::regions::Regions;
 use super::resources::ResourceEntry;
-use super::schema::SchemaBuilder;
+use super::schema::{ColumnList, SchemaBuilder};
+use super::terms::TermWriter;
 use super::{CHUNK_BYTES_MAX, GROUP_BYTES_TARGET, PARENTS_MAX, PartIdentity, PartSummary, footer, sections};
 use crate::fs::FileSystem;
 use crate::rows::{CHUNK_ROWS_MAX, ResourceHead, RowBatch, RowKind};
 use pipal_codec::column::BytesData;
 use pipal_codec::{ColumnData, Effort, Presence, Validity};
-use pipal_model::{Error, ErrorKind, Result, TimeRange};
+use pipal_model::{ColumnKey, Error, ErrorKind, Result, TimeRange};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub(super) struct Draft {
     pub(super) summary: PartSummary,
     pub(super) schemas: SchemaBuilder,
     pub(super) entities: EntityInterner,
+    pub(super) terms: TermWriter,
     /// Series of all resources, in their order.
     pub(super) series: Vec<SeriesDraft>,
     pub(super) resources: Vec<ResourceEntry>,
@@ -46,10 +48,14 @@ pub(super) struct Draft {
 /// Writes one part under a temporary name. Unless [`PartWriter::finish`] succeeds, the file is removed when the
 /// writer is dropped.
 ///
-/// Held in memory: the distinct entities, 8 bytes per series, some 100 per resource and 60 per row group.
+/// Held in memory: the distinct entities, 8 bytes per series, some 100 per resource and 60 per row group, and the
+/// terms of indexed columns up to a limit.
 pub struct PartWriter {
     draft: Draft,
     order: OrderCheck,
+    /// Columns of the present resource.
+    columns: Arc<[ColumnKey]>,
+    indexed: Arc<[bool]>,
     /// Region of each column of the present resource.
     families: Vec<usize>,
     /// Rows of the present resource that do not fill a chunk yet.
@@ -81,6 +87,7 @@ impl PartWriter {
             summary: PartSummary { format_version: super::FORMAT_VERSION, ..PartSummary::default() },
             schemas: SchemaBuilder::default(),
             entities: EntityInterner::default(),
+            terms: TermWriter::new(effort),
             series: Vec::new(),
             resources: Vec::new(),
             groups: Vec::new(),
@@ -89,6 +96,8 @@ impl PartWriter {
         Ok(PartWriter {
             draft,
             order: OrderCheck::default(),
+            columns: Arc::new([]),
+            indexed: Arc::new([]),
             families: Vec::new(),
             pending: RowBatch::default(),
             pending_bytes: 0,
@@ -110,9 +119,19 @@ impl PartWriter {
             self.begin_resource(head)?;
         }
         self.count_rows(continuation, series, rows)?;
+        let Draft { resources, terms, .. } = &mut self.draft;
+        let rows_of_resource = resources.last().map_or(0, |resource| resource.rows);
+        let rows_before = rows_of_resource - rows.len() as u64;
+        terms.add(rows, rows_before, series, continuation.same_series);
         self.take_rows(rows)?;
         self.broken = false;
         Ok(())
+    }
+
+    /// Replaces the limit of terms in memory.
+    #[cfg(test)]
+    pub(super) fn set_term_bytes_max(&mut self, bytes_max: usize) {
+        self.draft.terms.set_bytes_max(bytes_max);
     }
 
     /// Bytes of the file so far, without what is buffered per chunk and row group.
@@ -123,6 +142,7 @@ impl PartWriter {
     /// Bytes held in memory.
     pub fn heap_bytes(&self) -> usize {
         self.draft.entities.heap_bytes()
+            + self.draft.terms.heap_bytes()
             + self.draft.series.capacity() * size_of::<SeriesDraft>()
             + self.draft.resources.capacity() * size_of::<ResourceEntry>()
             + self.draft.groups.capacity() * size_of::<GroupEntry>()
@@ -136,7 +156,7 @@ impl PartWriter {
         if self.broken {
             return Err(Error::internal("write part", "the writer has failed before"));
         }
-        self.flush_pending()?;
+        self.end_resource()?;
         self.flush_group()?;
         let Draft { resources, .. } = &self.draft;
         if resources.is_empty() {
@@ -158,7 +178,9 @@ impl PartWriter {
     }
 
     fn begin_resource(&mut self, head: &ResourceHead) -> Result<()> {
-        self.flush_pending()?;
+        self.end_resource()?;
+        self.draft.terms.begin(&head.indexed);
+        (self.columns, self.indexed) = (Arc::clone(&head.columns), Arc::clone(&head.indexed));
         self.families.clear();
         for column in head.columns.iter() {
             self.families.push(self.draft.regions.family(&column.family));
@@ -171,7 +193,7 @@ impl PartWriter {
         self.draft.resources.push(ResourceEntry {
             key: head.key.clone(),
             policy: head.policy,
-            schema: self.draft.schemas.number(&head.columns),
+            schema: 0,
             first_row,
             rows: 0,
             series: 0,
@@ -179,6 +201,17 @@ impl PartWriter {
             page: 0,
             block: 0,
         });
+        Ok(())
+    }
+
+    /// Completes the present resource. Only now is it known which of its columns have lists of terms.
+    fn end_resource(&mut self) -> Result<()> {
+        self.flush_pending()?;
+        let Draft { resources, terms, schemas, .. } = &mut self.draft;
+        let Some(resource) = resources.last_mut() else { return Ok(()) };
+        let with_terms = terms.end(resource.first_row, resource.series, self.columns.len());
+        let (columns, indexed) = (Arc::clone(&self.columns), Arc::clone(&self.indexed));
+        resource.schema = schemas.number(ColumnList { columns, indexed, with_terms });
         Ok(())
     }
 

@@ -3,17 +3,20 @@
 //! Queries and merges use the same code: a merge is a scan of all columns of its inputs.
 
 mod cancel;
+mod candidates;
 mod gather;
 mod rows;
 mod series;
 
 pub use cancel::CancelToken;
+pub use candidates::TermFilter;
 pub use rows::{Scan, ScanBatch, ScanRequest};
 pub use series::MergedSeries;
 
 use crate::rows::{EntitySelector, ResourceHead, ResourceKey, RowBatch, RowKind, RowSource};
 use crate::table_key::SegmentBounds;
 use pipal_model::{ColumnKey, Result, TimeRange};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Up to this many series, attributes are looked up one by one; beyond, all of the resource are listed.
@@ -77,7 +80,7 @@ impl TableSnapshot {
 
     /// All resources of all sources, sorted, each with the union of its columns.
     pub fn heads(&self) -> Result<Vec<ResourceHead>> {
-        let mut heads: std::collections::BTreeMap<ResourceKey, ResourceHead> = Default::default();
+        let mut heads: BTreeMap<ResourceKey, ResourceHead> = BTreeMap::new();
         for source in self.sources.iter() {
             for head in source.resources()? {
                 match heads.entry(head.key.clone()) {
@@ -162,13 +165,16 @@ impl TableSnapshot {
 
 fn unite(all: &mut ResourceHead, head: ResourceHead) {
     all.policy = head.policy;
-    if all.columns == head.columns {
+    if all.columns == head.columns && all.indexed == head.indexed {
         return;
     }
-    let mut columns: Vec<ColumnKey> = all.columns.iter().chain(head.columns.iter()).cloned().collect();
-    columns.sort();
-    columns.dedup();
-    all.columns = columns.into();
+    let mut columns: BTreeMap<ColumnKey, bool> = BTreeMap::new();
+    for head in [&*all, &head] {
+        for (column, indexed) in head.columns.iter().zip(head.indexed.iter()) {
+            *columns.entry(column.clone()).or_default() |= *indexed;
+        }
+    }
+    *all = ResourceHead::of_columns(head.key, head.policy, columns);
 }
 
 /// Appends absent rows until the batch has `rows`.

@@ -4,8 +4,9 @@ use crate::part::Part;
 use crate::reaper::Reaper;
 use crate::rows::{
     EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
+    TermMatch,
 };
-use pipal_model::{Result, TimeRange};
+use pipal_model::{ColumnKey, Result, TimeRange};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +71,20 @@ impl RowSource for LivePart {
 
     fn series(&self, key: &ResourceKey, selector: &EntitySelector) -> Result<SeriesList> {
         self.part.series(key, selector)
+    }
+
+    fn series_bound(&self, key: &ResourceKey) -> Result<u64> {
+        self.part.series_bound(key)
+    }
+
+    fn entities_with_terms(
+        &self,
+        key: &ResourceKey,
+        column: &ColumnKey,
+        terms: &[Box<[u8]>],
+        limit: usize,
+    ) -> Result<TermMatch> {
+        self.part.entities_with_terms(key, column, terms, limit)
     }
 
     fn read(

@@ -4,7 +4,7 @@ use pipal_api::common::v1::Metadata;
 use pipal_api::database::v1::{
     Entity, FieldSpec, FieldType, IndexRule, Measure, TagFamilySpec, TagSpec, TagType,
 };
-use pipal_api::measure::v1::{DataPoint, QueryRequest, query_request};
+use pipal_api::measure::v1::{DataPoint, QueryRequest, QueryResponse, query_request};
 use pipal_api::model::v1::{
     Condition, Criteria, LogicalExpression, TagProjection, TagValue, condition::BinaryOp, criteria::Exp,
     field_value, logical_expression::LogicalOp, tag_projection, tag_value,
@@ -186,6 +186,19 @@ impl Fixture {
         to_minute: i64,
         memory_limit_bytes: usize,
     ) -> QueryResult<Vec<DataPoint>> {
+        self.respond(groups, request, from_minute, to_minute, memory_limit_bytes)
+            .map(|response| response.data_points)
+    }
+
+    /// The whole answer.
+    pub fn respond(
+        &self,
+        groups: &[GroupTarget],
+        request: &QueryRequest,
+        from_minute: i64,
+        to_minute: i64,
+        memory_limit_bytes: usize,
+    ) -> QueryResult<QueryResponse> {
         let context = QueryContext {
             snapshots: &self.engine,
             groups,
@@ -196,7 +209,7 @@ impl Fixture {
             memory: &MemoryPool::new(QUERY_BYTES_MAX),
             memory_limit_bytes,
         };
-        query(&context, request).map(|response| response.data_points)
+        query(&context, request)
     }
 
     /// The answer as one line per row, or the error text.

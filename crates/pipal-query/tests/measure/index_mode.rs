@@ -111,7 +111,11 @@ fn ids(criteria: pipal_api::model::v1::Criteria) -> String {
         order_by: by("n", Sort::Asc),
         ..select(&[("d", &["id"])], &[])
     };
-    filled().lines(&request, -10, 10).join(" ").replace('d', "")
+    let fixture = filled();
+    let lines = fixture.lines(&request, -10, 10);
+    fixture.engine.flush().unwrap();
+    assert_eq!(fixture.lines(&request, -10, 10), lines, "in a part as in memory");
+    lines.join(" ").replace('d', "")
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod fixture;
 mod groups;
 mod index_mode;
 mod model;
+mod terms;
 mod worked;

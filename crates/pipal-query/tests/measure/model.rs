@@ -29,6 +29,7 @@ enum Filter {
     A(Vec<String>),
     B(i64),
     X(BinaryOp, String),
+    AnyX(Vec<String>),
     And(Box<Filter>, Box<Filter>),
     Or(Box<Filter>, Box<Filter>),
 }
@@ -41,6 +42,9 @@ impl Filter {
             }
             Filter::B(value) => cond("b", BinaryOp::Eq, i(*value)),
             Filter::X(op, value) => cond("x", *op, s(value)),
+            Filter::AnyX(values) => {
+                cond("x", BinaryOp::In, strings(&values.iter().map(String::as_str).collect::<Vec<_>>()))
+            }
             Filter::And(left, right) => and(left.request(), right.request()),
             Filter::Or(left, right) => or(left.request(), right.request()),
         }
@@ -59,6 +63,7 @@ impl Filter {
                     _ => **x >= *value.as_bytes(),
                 }
             }
+            Filter::AnyX(values) => values.iter().any(|value| text(value) == row.tags[2]),
             Filter::And(left, right) => left.accepts(row) && right.accepts(row),
             Filter::Or(left, right) => left.accepts(row) || right.accepts(row),
         }
@@ -288,6 +293,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
         prop::collection::vec("[pqr]", 1..3).prop_map(Filter::A),
         (0i64..4).prop_map(Filter::B),
         (op, "[uvw]").prop_map(|(op, x)| Filter::X(op, x)),
+        prop::collection::vec("[uvw]", 0..3).prop_map(Filter::AnyX),
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
         prop_oneof![

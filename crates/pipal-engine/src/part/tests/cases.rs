@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 fn head(name: &str, columns: Vec<ColumnKey>) -> ResourceHead {
     let key = ResourceKey { kind: RowKind::Data, name: name.into() };
-    ResourceHead { key, policy: RowPolicy::Versioned, columns: columns.into() }
+    ResourceHead::new(key, RowPolicy::Versioned, columns.into())
 }
 
 fn row(entity: &[u8], time: i64, values: Vec<Value>) -> Row {

@@ -10,6 +10,7 @@ use crate::part::index::PartIndex;
 use crate::part::primary::{PrimaryBlock, RowGroup};
 use crate::part::resources::DirectoryBlock;
 use crate::part::series::SeriesPage;
+use crate::part::terms::TermBlock;
 use pipal_codec::Effort;
 
 /// Changes a few bytes, cuts, or doubles a stretch.
@@ -44,6 +45,11 @@ fn try_all(bytes: &[u8], contents: &Contents) {
             assert_eq!(block.search(&buffer.clone(), &mut buffer).unwrap(), (rank, true));
         }
     }
+    if let Ok(block) = TermBlock::decode(bytes.to_vec(), 100) {
+        for head in block.pieces() {
+            let _ = block.piece(head).map(|piece| (0..=head.hashes).for_each(|rank| _ = piece.rows(rank)));
+        }
+    }
     if let Ok(page) = SeriesPage::decode(bytes.to_vec(), 0) {
         for entry in page.blocks() {
             let _ = page.block(entry);
@@ -76,8 +82,9 @@ fn no_decoder_panics_on_damaged_bytes() {
     let part = part_of(&random_world(&mut random, sizes), 10, Effort::Fast);
     let index = part.index().unwrap();
     let mut samples = vec![part.contents.encode(), encode_statistics(part.identity(), part.summary())];
-    for place in
-        [&index.entities, &index.resources, &index.series, &index.primary].into_iter().flat_map(|l| l.iter())
+    for place in [&index.entities, &index.terms, &index.resources, &index.series, &index.primary]
+        .into_iter()
+        .flat_map(|l| l.iter())
     {
         samples.push(part.file.load(place.extent).unwrap());
     }

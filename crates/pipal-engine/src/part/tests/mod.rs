@@ -2,4 +2,5 @@ mod cases;
 mod damage;
 mod fuzz;
 mod random;
+mod terms;
 mod world;

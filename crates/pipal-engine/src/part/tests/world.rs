@@ -6,6 +6,7 @@ use crate::part::{Part, PartIdentity, PartSummary, PartWriter, temporary_part_pa
 use crate::rows::{
     EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowKind, RowSource,
 };
+use crate::terms::has_terms;
 use pipal_codec::Effort;
 use pipal_model::{ColumnKey, ColumnType, Result, RowPolicy, TimeRange, Value, ValueRef};
 use std::path::{Path, PathBuf};
@@ -145,7 +146,8 @@ fn random_resource(random: &mut Random, number: usize, pool: &[Vec<u8>], sizes: 
     }
     let name = format!("resource_{number}_{}", random.below(3));
     let key = ResourceKey { kind, name: name.into() };
-    Resource { head: ResourceHead { key, policy, columns: columns.into() }, rows }
+    let indexed = columns.iter().map(|column| has_terms(column.ty) && random.one_in(2)).collect();
+    Resource { head: ResourceHead { key, policy, columns: columns.into(), indexed }, rows }
 }
 
 /// Random resources with at least one row.

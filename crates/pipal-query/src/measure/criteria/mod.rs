@@ -6,6 +6,7 @@
 mod keys;
 mod leaf;
 mod select;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use pipal_api::model::v1::{
 };
 
 pub(crate) use select::selectors;
+pub(crate) use terms::term_filter;
 
 /// Deepest nesting of expressions.
 const CRITERIA_DEPTH_MAX: usize = 512;

@@ -6,7 +6,7 @@ mod projection;
 pub(crate) use operation::{Aggregate, Function, Operation, Top};
 pub(crate) use projection::{FieldSource, Output, OutputField};
 
-use super::criteria::{Criteria, condition_tags, selectors};
+use super::criteria::{Criteria, condition_tags, selectors, term_filter};
 use super::order::Order;
 use super::view::TagSource;
 use super::{GroupTarget, QueryContext};
@@ -14,6 +14,7 @@ use crate::error::{QueryError, QueryResult};
 use crate::schema::MeasureSchema;
 use pipal_api::measure::v1::QueryRequest;
 use pipal_api::model::v1::{QueryOrder, Sort};
+use pipal_engine::TermFilter;
 use pipal_engine::rows::EntitySelector;
 use pipal_model::ColumnKey;
 
@@ -54,6 +55,8 @@ pub(crate) struct GroupPlan {
     pub criteria: Option<Criteria>,
     /// Disjoint sets of series that together hold all accepted ones.
     pub selectors: Vec<EntitySelector>,
+    /// What indexes of terms can tell of the series; nothing where selectors name them one by one.
+    pub terms: TermFilter,
 }
 
 /// An analysed query.
@@ -122,7 +125,12 @@ impl GroupPlan {
         let criteria =
             request.criteria.as_ref().map(|criteria| Criteria::compile(criteria, schema)).transpose()?;
         let selectors = selectors(criteria.as_ref(), schema.entity.len());
-        Ok(GroupPlan { criteria, selectors })
+        let are_listed = selectors.iter().any(|selector| !matches!(selector, EntitySelector::Exact(_)));
+        let terms = match &criteria {
+            Some(criteria) if are_listed => term_filter(criteria, schema),
+            _ => TermFilter::All,
+        };
+        Ok(GroupPlan { criteria, selectors, terms })
     }
 }
 

@@ -18,12 +18,13 @@ use crate::error::{QueryError, QueryResult};
 use crate::trace::Tracer;
 use hashbrown::HashSet;
 use pipal_codec::Column;
+use pipal_engine::TermFilter;
 use pipal_engine::rows::ReadStats;
 use pipal_engine::scan::{ScanBatch, ScanRequest};
 use pipal_model::TimeRange;
 use regions::Region;
 use resolve::Resolver;
-use unit::{GroupReader, Unit};
+use unit::{GroupReader, Unit, narrowed};
 
 /// Rows of a region that a sink may hold until its end; regions of more are read in slices of time.
 const SLICE_ROWS: u64 = 1 << 20;
@@ -132,11 +133,19 @@ impl Reading<'_> {
         tracer.enter(|| "seriesIndex.search".into());
         let mut units = Vec::new();
         let mut held = 0;
+        let (mut candidates_found, mut tables_asked, mut tables_narrowed) = (0, 0, 0);
         for (group, segment) in &region.segments {
             for table in &segment.tables {
+                let candidates = readers[*group].candidates(table)?;
+                let candidates = candidates.as_deref();
+                tables_asked += usize::from(readers[*group].plan.terms != TermFilter::All);
+                tables_narrowed += usize::from(candidates.is_some());
+                candidates_found += candidates.map_or(0, <[_]>::len);
+                self.budget.check(held + bytes_of(candidates))?;
                 for selector in &readers[*group].plan.selectors {
                     self.context.cancel.check()?;
-                    let unit = readers[*group].open(table, selector, &self.plan.shape)?;
+                    let selector = narrowed(selector, candidates);
+                    let unit = readers[*group].open(table, &selector, &self.plan.shape)?;
                     held += unit.as_ref().map_or(0, Unit::heap_bytes);
                     self.budget.check(held)?;
                     units.extend(unit);
@@ -145,6 +154,10 @@ impl Reading<'_> {
         }
         tracer
             .tag("tables", || region.segments.iter().map(|(_, s)| s.tables.len()).sum::<usize>().to_string());
+        if tables_asked > 0 {
+            tracer.tag("term_index_tables", || format!("{tables_narrowed} of {tables_asked}"));
+            tracer.tag("term_index_candidates", || candidates_found.to_string());
+        }
         tracer.tag("series_considered", || units.iter().map(|u| u.series.len()).sum::<usize>().to_string());
         tracer.tag("series_chosen", || units.iter().map(|u| u.chosen.len()).sum::<usize>().to_string());
         tracer.exit();
@@ -209,6 +222,12 @@ impl Reading<'_> {
         sink.take(view, &rows);
         self.selection = rows;
     }
+}
+
+/// Bytes that candidates take, twice: in their list and in a selector.
+fn bytes_of(candidates: Option<&[Vec<u8>]>) -> usize {
+    let list = candidates.unwrap_or_default();
+    2 * list.iter().map(|entity| entity.capacity() + size_of::<Vec<u8>>()).sum::<usize>()
 }
 
 /// The error of criteria that name no series, once there is data that they could be about.

@@ -11,6 +11,7 @@ use pipal_engine::rows::{EntitySelector, ResourceKey, RowBatch, RowKind};
 use pipal_engine::scan::{MergedSeries, TableSnapshot};
 use pipal_model::series::SeriesHasher;
 use pipal_model::{ColumnKey, ValueRef};
+use std::borrow::Cow;
 
 /// What all units of a group share.
 pub(super) struct GroupReader<'a> {
@@ -81,6 +82,11 @@ impl<'a> GroupReader<'a> {
         self.attribute_keys.len() - 1
     }
 
+    /// Entities of a table among which are all that the criteria accept; none when no index can tell.
+    pub fn candidates(&self, table: &TableSnapshot) -> QueryResult<Option<Vec<Vec<u8>>>> {
+        Ok(table.candidates(&self.schema.name, &self.plan.terms)?)
+    }
+
     /// Finds the series of a table that the criteria do not rule out; none when there are none.
     pub fn open<'t>(
         &'t self,
@@ -128,6 +134,21 @@ impl<'a> GroupReader<'a> {
         unit.choose_columns(shape);
         Ok(Some(unit))
     }
+}
+
+/// The entities that are selected and candidates.
+pub(super) fn narrowed<'a>(
+    selector: &'a EntitySelector,
+    candidates: Option<&[Vec<u8>]>,
+) -> Cow<'a, EntitySelector> {
+    let Some(candidates) = candidates else { return Cow::Borrowed(selector) };
+    let prefix: &[u8] = match selector {
+        EntitySelector::Exact(_) => return Cow::Borrowed(selector),
+        EntitySelector::Prefix(prefix) => prefix,
+        EntitySelector::All => &[],
+    };
+    let selected = candidates.iter().filter(|entity| entity.starts_with(prefix));
+    Cow::Owned(EntitySelector::Exact(selected.cloned().collect()))
 }
 
 /// See the module.

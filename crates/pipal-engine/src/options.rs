@@ -24,6 +24,8 @@ pub struct EngineOptions {
     pub table_memory_bytes_max: usize,
     /// Rows in memory of all tables; beyond it the largest tables are flushed and new requests wait.
     pub memory_bytes_max: usize,
+    /// Requests that wait for the log; one beyond is refused.
+    pub queue_bytes_max: usize,
     /// Rows older than this are flushed.
     pub flush_age_ms: u64,
     /// Size of one log file.
@@ -55,6 +57,7 @@ impl Default for EngineOptions {
             background: true,
             table_memory_bytes_max: 24 << 20,
             memory_bytes_max: 64 << 20,
+            queue_bytes_max: 256 << 20,
             flush_age_ms: 20_000,
             log_file_bytes_max: 16 << 20,
             log_bytes_max: 128 << 20,
@@ -74,8 +77,6 @@ impl Default for EngineOptions {
 pub const FUTURE_SEGMENTS_MAX: usize = 64;
 /// Most segments of a group altogether.
 pub const SEGMENTS_MAX: usize = 4096;
-/// Bytes of requests that wait for the log; a request beyond is refused.
-pub const COMMIT_QUEUE_BYTES_MAX: usize = 512 << 20;
 /// A group of requests that share one sync is closed when it has this many bytes. With the last request it stays
 /// below what the log takes at once.
 pub const COMMIT_GROUP_BYTES_MAX: usize = 16 << 20;

@@ -1,7 +1,7 @@
 //! Requests that wait for the log.
 
 use super::Request;
-use crate::options::{COMMIT_GROUP_BYTES_MAX, COMMIT_QUEUE_BYTES_MAX};
+use crate::options::COMMIT_GROUP_BYTES_MAX;
 use parking_lot::{Condvar, Mutex};
 use pipal_model::{Error, ErrorKind};
 use std::collections::VecDeque;
@@ -14,19 +14,24 @@ struct State {
 }
 
 /// A bounded queue; a request beyond its bytes is refused, so memory stays bounded whatever clients do.
-#[derive(Default)]
 pub(crate) struct Queue {
+    bytes_max: usize,
     state: Mutex<State>,
     wake: Condvar,
 }
 
 impl Queue {
+    /// A queue of at most `bytes_max` bytes; an only request may be larger.
+    pub fn new(bytes_max: usize) -> Self {
+        Queue { bytes_max, state: Mutex::default(), wake: Condvar::new() }
+    }
+
     /// Adds a request. On refusal the request's writer has been told already.
     pub fn push(&self, request: Request) {
         let mut state = self.state.lock();
         let refusal = if state.is_closed {
             Some(closed())
-        } else if state.bytes > 0 && state.bytes + request.bytes > COMMIT_QUEUE_BYTES_MAX {
+        } else if state.bytes > 0 && state.bytes + request.bytes > self.bytes_max {
             let detail = format!("requests of {} bytes wait for the log already", state.bytes);
             Some(Error::new(ErrorKind::ResourceExhausted, "write", detail))
         } else {

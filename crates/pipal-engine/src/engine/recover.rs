@@ -79,7 +79,7 @@ pub(super) fn open(
         context,
         groups,
         gate,
-        queue: Queue::default(),
+        queue: Queue::new(options.queue_bytes_max),
         committer,
         applier,
         inline: Mutex::new(()),

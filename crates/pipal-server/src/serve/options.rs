@@ -87,6 +87,7 @@ impl ServeOptions {
             ack: self.ack,
             table_memory_bytes_max: scaled(defaults.table_memory_bytes_max),
             memory_bytes_max: scaled(defaults.memory_bytes_max),
+            queue_bytes_max: scaled(defaults.queue_bytes_max),
             cache_bytes_max: scaled(defaults.cache_bytes_max),
             flush_age_ms: millis(self.flush_age),
             disk_high_watermark_percent: self.disk_high_watermark_percent,

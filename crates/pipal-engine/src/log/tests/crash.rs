@@ -15,6 +15,23 @@ proptest! {
     }
 }
 
+/// An append failed and could not be cut off, and the file that would have settled its fate could not be started, twice:
+/// once for the append itself, once for the next. The first group may come back, although the second failed last.
+#[test]
+fn the_fate_of_a_failed_group_stays_open_until_a_file_follows() {
+    let append = || Step::Append(vec![(0, vec![]), (0, vec![])]);
+    let mut driver = Driver::new(Compression::None);
+    let failing = |after, fault| Step::Fail(after, fault);
+    driver.play(&append());
+    for step in [failing(0, Fault::Enospc), failing(1, Fault::Eio), failing(3, Fault::Eio), append()] {
+        driver.play(&step);
+    }
+    driver.play(&failing(0, Fault::Eio));
+    driver.play(&append());
+    assert!(driver.log.as_ref().is_some_and(Log::is_failed));
+    driver.check_crashes(5, 0..20);
+}
+
 /// A life with everything in it: groups, definitions, rotations, releases, restarts.
 fn story() -> Vec<Step> {
     let entry = |length, ids: &[u8]| (length, ids.to_vec());

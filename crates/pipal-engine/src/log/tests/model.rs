@@ -140,6 +140,7 @@ impl Driver {
             .map(|(item, definitions)| LogEntry { payload: &item.payload, definitions })
             .collect();
         let operations = self.fs.counters().operations;
+        let (was_undecided, files) = (log.is_undecided(), log.file_count());
         match log.append(&entries) {
             Ok(seqs) => {
                 assert_eq!(seqs, items[0].seq..items[0].seq + items.len() as u64);
@@ -148,6 +149,8 @@ impl Driver {
             }
             // A refused append touches nothing, so an earlier undecided one stays so.
             Err(_) if self.fs.counters().operations == operations => {}
+            // So does one when the file that would decide it could not be started: the new group was never written.
+            Err(_) if was_undecided && log.file_count() == files => {}
             Err(_) => self.undecided = if log.is_undecided() { items } else { Vec::new() },
         }
         // An append can sync too: when it starts a file, or when it takes a failed write back.

@@ -16,7 +16,7 @@ mod view;
 
 use crate::budget::{Budget, QUERY_BYTES_CEILING};
 use crate::error::QueryResult;
-use crate::schema::MeasureSchema;
+use crate::schema::RowSchema;
 use crate::trace::Tracer;
 use pipal_api::json;
 use pipal_api::measure::v1::{DataPoint, QueryRequest, QueryResponse};
@@ -44,7 +44,7 @@ pub struct GroupTarget {
     /// The incarnation.
     pub id: GroupId,
     /// The measure there.
-    pub schema: Arc<MeasureSchema>,
+    pub schema: Arc<RowSchema>,
 }
 
 /// What a query needs beside its request. The caller has checked what needs the registry: that the measure exists in

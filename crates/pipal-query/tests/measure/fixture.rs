@@ -19,7 +19,7 @@ use pipal_model::{Interval, IntervalUnit, MemoryPool, TimeRange, Value, ValueRef
 use pipal_query::QueryResult;
 use pipal_query::budget::QUERY_BYTES_MAX;
 use pipal_query::measure::{GroupTarget, QueryContext, query};
-use pipal_query::schema::{MeasureSchema, Slot};
+use pipal_query::schema::{RowSchema, Slot};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    pub fn compile(&self, group: &str) -> MeasureSchema {
+    pub fn compile(&self, group: &str) -> RowSchema {
         let metadata =
             |name: &str| Metadata { group: group.into(), name: name.into(), ..Metadata::default() };
         let strings = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
@@ -75,7 +75,7 @@ impl Definition {
             ..IndexRule::default()
         };
         let rules: Vec<IndexRule> = self.rules.iter().map(rule).collect();
-        MeasureSchema::compile(&measure, &rules).unwrap()
+        RowSchema::compile(&measure, &rules).unwrap()
     }
 }
 

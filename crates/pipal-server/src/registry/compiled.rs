@@ -4,7 +4,7 @@ use super::space::{GroupSpace, GroupState};
 use crate::api::common::Catalog;
 use crate::api::database::{IndexRule, Measure};
 use pipal_model::Result;
-use pipal_query::schema::MeasureSchema;
+use pipal_query::schema::RowSchema;
 use std::sync::Arc;
 
 /// One revision of a measure, its group and the index rules that are bound to it.
@@ -15,7 +15,7 @@ pub struct CompiledMeasure {
     /// The stored message, with its revision and times.
     pub definition: Arc<Measure>,
     /// The definition as writes and queries use it.
-    pub schema: Arc<MeasureSchema>,
+    pub schema: Arc<RowSchema>,
     /// The bound rules that exist, each once, in the order of binding names and then of their lists.
     pub rules: Vec<Arc<IndexRule>>,
 }
@@ -30,7 +30,7 @@ impl CompiledMeasure {
         let name = definition.metadata.as_ref().map_or("", |m| &m.name);
         let rules = bound_rules(space, Catalog::Measure, name);
         let by_value: Vec<IndexRule> = rules.iter().map(|rule| IndexRule::clone(rule)).collect();
-        let schema = Arc::new(MeasureSchema::compile(&definition, &by_value)?);
+        let schema = Arc::new(RowSchema::compile(&definition, &by_value)?);
         Ok(CompiledMeasure { group, definition, schema, rules })
     }
 

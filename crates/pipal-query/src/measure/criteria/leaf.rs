@@ -3,7 +3,7 @@
 use super::{Leaf, LeafTest, Target};
 use crate::analyzer::Analyzer;
 use crate::error::{QueryError, QueryResult};
-use crate::schema::{MeasureSchema, Slot};
+use crate::schema::{RowSchema, Slot};
 use crate::term::{TermSet, TermTest, ValueTest, int_term};
 use pipal_api::model::v1::{
     Condition, TagValue, condition::BinaryOp, condition::match_option, tag_value::Value,
@@ -12,7 +12,7 @@ use pipal_model::{ValueRef, series::push_entity_value};
 use std::ops::Bound;
 
 /// Compiles a condition.
-pub(super) fn compile(condition: &Condition, schema: &MeasureSchema) -> QueryResult<Leaf> {
+pub(super) fn compile(condition: &Condition, schema: &RowSchema) -> QueryResult<Leaf> {
     let op = BinaryOp::try_from(condition.op).unwrap_or_default();
     let entity = schema.entity_position(&condition.name);
     if let (false, Some(position)) = (schema.index_mode, entity)

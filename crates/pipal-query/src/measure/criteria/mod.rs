@@ -11,7 +11,7 @@ mod terms;
 mod tests;
 
 use crate::error::{QueryError, QueryResult};
-use crate::schema::MeasureSchema;
+use crate::schema::RowSchema;
 use crate::term::ValueTest;
 use keys::Patterns;
 use pipal_api::model::v1::{
@@ -78,7 +78,7 @@ pub(crate) enum LeafTest {
 
 impl Criteria {
     /// Compiles criteria for a group. Errors: those of the specification, as invalid queries.
-    pub fn compile(criteria: &CriteriaProto, schema: &MeasureSchema) -> QueryResult<Self> {
+    pub fn compile(criteria: &CriteriaProto, schema: &RowSchema) -> QueryResult<Self> {
         let mut compiler = Compiler { schema, leaves: Vec::new() };
         let (expression, patterns) = compiler.compile(criteria, 0)?;
         let unservable = !schema.index_mode && patterns.is_none_or_empty();
@@ -100,7 +100,7 @@ pub(crate) fn condition_tags<'a>(criteria: &'a CriteriaProto, visit: &mut impl F
 }
 
 struct Compiler<'a> {
-    schema: &'a MeasureSchema,
+    schema: &'a RowSchema,
     leaves: Vec<Leaf>,
 }
 

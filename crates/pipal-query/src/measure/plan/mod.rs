@@ -11,7 +11,7 @@ use super::order::Order;
 use super::view::TagSource;
 use super::{GroupTarget, QueryContext};
 use crate::error::{QueryError, QueryResult};
-use crate::schema::MeasureSchema;
+use crate::schema::RowSchema;
 use pipal_api::measure::v1::QueryRequest;
 use pipal_api::model::v1::{QueryOrder, Sort};
 use pipal_engine::TermFilter;
@@ -121,7 +121,7 @@ impl Plan {
 }
 
 impl GroupPlan {
-    fn new(request: &QueryRequest, schema: &MeasureSchema) -> QueryResult<Self> {
+    fn new(request: &QueryRequest, schema: &RowSchema) -> QueryResult<Self> {
         let criteria =
             request.criteria.as_ref().map(|criteria| Criteria::compile(criteria, schema)).transpose()?;
         let selectors = selectors(criteria.as_ref(), schema.entity.len());

@@ -4,7 +4,7 @@ use super::{Shape, TagSources};
 use crate::error::{QueryError, QueryResult};
 use crate::measure::GroupTarget;
 use crate::measure::view::TagSource;
-use crate::schema::{MeasureSchema, Slot, TagPlace};
+use crate::schema::{RowSchema, Slot, TagPlace};
 use pipal_api::measure::v1::QueryRequest;
 use std::ops::Range;
 
@@ -157,7 +157,7 @@ fn unknown_field(name: &str) -> QueryError {
 }
 
 /// Entity tags come back whatever family the request names; other tags only under their own.
-fn tag_source(schema: &MeasureSchema, family: &str, name: &str, shape: &mut Shape) -> QueryResult<TagSource> {
+fn tag_source(schema: &RowSchema, family: &str, name: &str, shape: &mut Shape) -> QueryResult<TagSource> {
     if let Some(place) = schema.find_tag_in(family, name) {
         return Ok(source_of(schema, place, shape));
     }
@@ -171,7 +171,7 @@ fn tag_source(schema: &MeasureSchema, family: &str, name: &str, shape: &mut Shap
 }
 
 /// Where the tag at a place comes from.
-pub(super) fn source_of(schema: &MeasureSchema, place: TagPlace, shape: &mut Shape) -> TagSource {
+pub(super) fn source_of(schema: &RowSchema, place: TagPlace, shape: &mut Shape) -> TagSource {
     match schema.tag(place).map(|tag| tag.slot) {
         Some(Slot::Entity(position)) => TagSource::Entity(position),
         Some(Slot::Column(column)) => match schema.layout().columns().get(column) {
@@ -186,7 +186,7 @@ pub(super) fn source_of(schema: &MeasureSchema, place: TagPlace, shape: &mut Sha
     }
 }
 
-fn field_source(schema: &MeasureSchema, name: &str, shape: &mut Shape) -> FieldSource {
+fn field_source(schema: &RowSchema, name: &str, shape: &mut Shape) -> FieldSource {
     let slot = schema.find_field(name).and_then(|field| schema.fields.get(field)).map(|field| field.slot);
     match slot {
         Some(Slot::Column(column)) => match schema.layout().columns().get(column) {

@@ -5,7 +5,7 @@ use super::super::plan::{GroupPlan, Shape};
 use super::super::view::SeriesInfo;
 use super::filter::SeriesFilter;
 use crate::error::QueryResult;
-use crate::schema::MeasureSchema;
+use crate::schema::RowSchema;
 use pipal_codec::{Column, Validity};
 use pipal_engine::rows::{EntitySelector, ResourceKey, RowBatch, RowKind};
 use pipal_engine::scan::{MergedSeries, TableSnapshot};
@@ -20,7 +20,7 @@ pub(super) struct GroupReader<'a> {
     /// Criteria and selectors.
     pub plan: &'a GroupPlan,
     /// The schema.
-    pub schema: &'a MeasureSchema,
+    pub schema: &'a RowSchema,
     /// Names the rows in the engine.
     pub key: ResourceKey,
     hasher: SeriesHasher,
@@ -36,7 +36,7 @@ pub(super) struct GroupReader<'a> {
 
 impl<'a> GroupReader<'a> {
     /// Prepares a group.
-    pub fn new(group: usize, plan: &'a GroupPlan, schema: &'a MeasureSchema, shape: &Shape) -> Self {
+    pub fn new(group: usize, plan: &'a GroupPlan, schema: &'a RowSchema, shape: &Shape) -> Self {
         let mut reader = GroupReader {
             group,
             plan,

@@ -1,6 +1,6 @@
 //! Where each value of a message goes, worked out once per measure, revision and spec of a stream.
 
-use pipal_query::schema::{MeasureSchema, Slot, TagPlace};
+use pipal_query::schema::{RowSchema, Slot, TagPlace};
 
 /// What a message carries, by name (measure specification 2.3): the families with their tags, and the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Mapping {
 
 impl Mapping {
     /// Maps what `spec` names, or everything by position when there is none, to the columns of the schema.
-    pub fn compile(schema: &MeasureSchema, spec: Option<&Spec>) -> Self {
+    pub fn compile(schema: &RowSchema, spec: Option<&Spec>) -> Self {
         let keys = Keys::of(schema);
         let families: Box<[Box<[TagTargets]>]> = match spec {
             Some(spec) => spec.families.iter().map(|family| keys.named_family(schema, family)).collect(),
@@ -103,7 +103,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(schema: &MeasureSchema) -> Self {
+    fn of(schema: &RowSchema) -> Self {
         let mut places: Vec<TagPlace> = Vec::new();
         let mut number = |place: &TagPlace| {
             places.iter().position(|known| known == place).unwrap_or_else(|| {
@@ -116,21 +116,21 @@ impl Keys {
         Keys { places, entity, sharding }
     }
 
-    fn positional_family(&self, schema: &MeasureSchema, family: usize) -> Box<[TagTargets]> {
+    fn positional_family(&self, schema: &RowSchema, family: usize) -> Box<[TagTargets]> {
         let tags = schema.families.get(family).map_or(0, |family| family.tags.len());
         (0..tags).map(|tag| self.targets(schema, TagPlace { family, tag })).collect()
     }
 
     fn named_family(
         &self,
-        schema: &MeasureSchema,
+        schema: &RowSchema,
         (family, tags): &(String, Vec<String>),
     ) -> Box<[TagTargets]> {
         let place = |tag: &String| schema.find_tag_in(family, tag);
         tags.iter().map(|tag| place(tag).map_or(TagTargets::default(), |p| self.targets(schema, p))).collect()
     }
 
-    fn targets(&self, schema: &MeasureSchema, place: TagPlace) -> TagTargets {
+    fn targets(&self, schema: &RowSchema, place: TagPlace) -> TagTargets {
         let column = match schema.tag(place).map(|tag| tag.slot) {
             Some(Slot::Column(column)) => Some(column),
             Some(Slot::Entity(_) | Slot::Nowhere) | None => None,
@@ -139,7 +139,7 @@ impl Keys {
     }
 }
 
-fn field_column(schema: &MeasureSchema, field: Option<usize>) -> Option<usize> {
+fn field_column(schema: &RowSchema, field: Option<usize>) -> Option<usize> {
     match schema.fields.get(field?)?.slot {
         Slot::Column(column) => Some(column),
         Slot::Entity(_) | Slot::Nowhere => None,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::measure::testing::measure;
 
-fn schema() -> MeasureSchema {
+fn schema() -> RowSchema {
     let definition = measure("m")
         .family("default", &["id:str", "host:str", "zone:str"])
         .family("more", &["x:int"])
@@ -9,10 +9,10 @@ fn schema() -> MeasureSchema {
         .sharding(&["zone", "host"])
         .fields(&["cnt:int", "lat:int"])
         .build();
-    MeasureSchema::compile(&definition, &[]).unwrap()
+    RowSchema::compile(&definition, &[]).unwrap()
 }
 
-fn column(schema: &MeasureSchema, name: &str) -> Option<usize> {
+fn column(schema: &RowSchema, name: &str) -> Option<usize> {
     schema.layout().columns().iter().position(|column| &*column.key.name == name)
 }
 

@@ -11,6 +11,7 @@
 mod compile;
 
 use hashbrown::HashMap;
+pub use pipal_api::write::TRACE_FAMILY;
 use pipal_model::{ColumnType, Layout};
 use std::sync::Arc;
 
@@ -18,8 +19,6 @@ use std::sync::Arc;
 pub const ELEMENT_ID_FIELD: &str = "element_id";
 /// The field of a trace that holds the payload of a span.
 pub const SPAN_FIELD: &str = "span";
-/// The family of the tags of a trace, whose definition has no families.
-pub const TRACE_FAMILY: &str = "trace";
 
 /// Where the value of a tag or field goes, and comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

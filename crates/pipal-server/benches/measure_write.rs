@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use pipal_api::write::Model;
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
 use pipal_model::{MemoryPool, Result};
@@ -14,9 +15,9 @@ use pipal_server::api::common::{Catalog, Group, IntervalRule, Metadata, Resource
 use pipal_server::api::database::{Entity, FieldSpec, FieldType, Measure, TagFamilySpec, TagSpec, TagType};
 use pipal_server::api::measure::{self, DataPointSpec, DataPointValue, WriteRequest};
 use pipal_server::api::model::{FieldValue, Int, Str, TagFamilyForWrite, TagValue, field_value, tag_value};
-use pipal_server::measure::{Committed, RowSink, STREAM_BYTES_MAX, WriteContext};
 use pipal_server::metrics::ServerMetrics;
 use pipal_server::registry::{EngineGroups, EngineStore, Registry};
+use pipal_server::write::{Committed, RowSink, STREAM_BYTES_MAX, WriteContext};
 use prost::Message;
 use prost_types::Timestamp;
 use std::hint::black_box;
@@ -154,7 +155,8 @@ fn write_streams(criterion: &mut Criterion) {
         let messages = messages(measures);
         let play = |requests: Vec<std::result::Result<Bytes, Status>>| {
             runtime.block_on(async {
-                let mut replies = WriteContext::replies(&context, tokio_stream::iter(requests));
+                let mut replies =
+                    WriteContext::replies(&context, Model::Measure, tokio_stream::iter(requests));
                 let mut succeeded = 0;
                 while let Some(Ok(reply)) = replies.next().await {
                     succeeded += usize::from(reply.status == "STATUS_SUCCEED");

@@ -1,14 +1,18 @@
 //! The faces of the database: gRPC services, the schema registry behind them, metrics, and the wiring of a
 //! process. Knows no file formats.
 
+mod admission;
 mod guard;
 pub mod measure;
 pub mod metrics;
+pub mod queries;
+mod query_threads;
 pub mod registry;
 pub mod serve;
 pub mod services;
 pub mod status;
 mod time_text;
+pub mod write;
 
 /// The packages of the wire contract under the names that this crate uses.
 pub mod api {

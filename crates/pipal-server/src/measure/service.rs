@@ -1,19 +1,19 @@
-//! The generated face of `MeasureService`. `Write` never gets here, see [`super::write::MeasureRoutes`].
+//! The generated face of `MeasureService`. `Write` never gets here, see [`crate::write::WriteRoutes`].
 
-use super::queries::MeasureQueries;
 use crate::api::measure::measure_service_server::MeasureService;
 use crate::api::measure::{
     DeleteExpiredSegmentsRequest, DeleteExpiredSegmentsResponse, InternalQueryRequest, InternalQueryResponse,
     QueryRequest, QueryResponse, TopNRequest, TopNResponse, WriteRequest, WriteResponse,
 };
 use crate::metrics::ServerMetrics;
+use crate::queries::Queries;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Queries over gRPC.
 pub struct MeasureFace {
     /// Answers them.
-    pub queries: MeasureQueries,
+    pub queries: Queries,
     /// Counts them.
     pub metrics: Arc<ServerMetrics>,
 }

@@ -9,16 +9,17 @@ pub use definition::measure;
 pub use message::{MessageBuilder, point};
 pub use show::show;
 
-use super::queries::MeasureQueries;
-use super::threads::QueryThreads;
-use super::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, WriteContext};
 use crate::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
 use crate::api::database::Measure;
 use crate::api::measure::{QueryRequest, QueryResponse};
 use crate::metrics::ServerMetrics;
+use crate::queries::Queries;
+use crate::query_threads::QueryThreads;
 use crate::registry::{EngineGroups, EngineStore, Registry};
+use crate::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, WriteContext};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use pipal_api::write::Model;
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
 use pipal_model::{Error, ErrorKind, MemoryPool, Result};
@@ -65,7 +66,7 @@ pub struct World {
     /// Takes the rows.
     pub sink: Arc<TestSink>,
     /// Answers queries.
-    pub queries: MeasureQueries,
+    pub queries: Queries,
     /// Settings of write streams; changed before the first stream.
     pub context: WriteContext,
 }
@@ -102,7 +103,7 @@ impl World {
             schema_wait: Duration::ZERO,
             metrics: Arc::new(ServerMetrics::default()),
         };
-        let queries = MeasureQueries {
+        let queries = Queries {
             memory: MemoryPool::new(1 << 30),
             registry: registry.clone(),
             engine,
@@ -121,7 +122,7 @@ impl World {
 
     /// A stream whose messages are `requests`.
     pub fn stream<S>(&self, requests: S) -> ReplyStream<S> {
-        WriteContext::replies(&Arc::new(self.context.clone()), requests)
+        WriteContext::replies(&Arc::new(self.context.clone()), Model::Measure, requests)
     }
 
     /// Plays a whole stream.

@@ -27,7 +27,7 @@ pub(crate) mod testing;
 mod tests;
 mod update_rules;
 
-pub use compiled::{CompiledMeasure, bound_rules};
+pub use compiled::{CompiledResource, bound_rules};
 pub use deletion::{DeleteGroup, Deletion};
 pub use engine_store::{EngineGroups, EngineStore};
 pub use inspect::Inspection;
@@ -41,6 +41,7 @@ use crate::status::SchemaError;
 use hashbrown::HashMap;
 use locks::Locks;
 use parking_lot::RwLock;
+use pipal_api::write::Model;
 use pipal_model::Error;
 use revision::RevisionClock;
 use std::future::Future;
@@ -82,10 +83,15 @@ impl Registry {
         self.space(name)?.state()
     }
 
-    /// The measure of this name, compiled with its group and its index rules. Answers from memory: two hash
+    /// The resource of this name, compiled with its group and its index rules. Answers from memory: two hash
     /// lookups under read locks that a change holds only for the moment of the exchange.
-    pub fn measure(&self, group: &str, name: &str) -> Option<Arc<CompiledMeasure>> {
-        self.space(group)?.measure(name)
+    pub fn resource(&self, model: Model, group: &str, name: &str) -> Option<Arc<CompiledResource>> {
+        self.space(group)?.resource(model, name)
+    }
+
+    /// [`Registry::resource`] for a measure.
+    pub fn measure(&self, group: &str, name: &str) -> Option<Arc<CompiledResource>> {
+        self.resource(Model::Measure, group, name)
     }
 
     /// The stored message of an object.

@@ -1,14 +1,14 @@
 //! The schema objects of one group as readers see them.
 
-use super::compiled::CompiledMeasure;
+use super::compiled::{CompiledResource, model_of};
 use super::kind::{Kind, SchemaObject};
 use super::storage::options_of;
 use crate::api::common::{Catalog, Group};
 use crate::api::database::{IndexRule, IndexRuleBinding, Measure, Property, Stream, TopNAggregation, Trace};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
+use pipal_api::write::Model;
 use pipal_engine::{GroupId, GroupOptions};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -115,13 +115,15 @@ impl<T> Table<T> {
     }
 }
 
-/// Which compiled measures of the group a change reaches.
+const MODELS: [Model; 3] = [Model::Measure, Model::Stream, Model::Trace];
+
+/// Which compiled resources of the group a change reaches.
 pub enum Reach {
     /// None.
     Nothing,
-    /// The measure of this name.
-    Measure(Box<str>),
-    /// Every measure bound to the rule of this name.
+    /// The one of this model and name.
+    Resource(Model, Box<str>),
+    /// Every one bound to the rule of this name.
     Rule(Box<str>),
 }
 
@@ -139,9 +141,27 @@ pub struct GroupSpace {
     pub(super) bindings: Table<IndexRuleBinding>,
     pub(super) aggregations: Table<TopNAggregation>,
     state: RwLock<Option<Arc<GroupState>>>,
-    compiled: RwLock<HashMap<Box<str>, Arc<CompiledMeasure>>>,
-    /// Held while a change is published, so that the last compilation of a measure saw all changes.
+    compiled: Compiled,
+    /// Held while a change is published, so that the last compilation of a resource saw all changes.
     publishing: Mutex<()>,
+}
+
+/// Compiled resources by name.
+#[derive(Debug, Default)]
+struct Compiled {
+    measures: RwLock<HashMap<Box<str>, Arc<CompiledResource>>>,
+    streams: RwLock<HashMap<Box<str>, Arc<CompiledResource>>>,
+    traces: RwLock<HashMap<Box<str>, Arc<CompiledResource>>>,
+}
+
+impl Compiled {
+    fn of(&self, model: Model) -> &RwLock<HashMap<Box<str>, Arc<CompiledResource>>> {
+        match model {
+            Model::Measure => &self.measures,
+            Model::Stream => &self.streams,
+            Model::Trace => &self.traces,
+        }
+    }
 }
 
 impl GroupSpace {
@@ -160,9 +180,9 @@ impl GroupSpace {
         self.state.read().clone()
     }
 
-    /// The compiled measure of this name.
-    pub fn measure(&self, name: &str) -> Option<Arc<CompiledMeasure>> {
-        self.compiled.read().get(name).cloned()
+    /// The compiled resource of this name.
+    pub fn resource(&self, model: Model, name: &str) -> Option<Arc<CompiledResource>> {
+        self.compiled.of(model).read().get(name).cloned()
     }
 
     /// The bindings of a subject, sorted by name.
@@ -194,13 +214,15 @@ impl GroupSpace {
         true
     }
 
-    /// Shows a new state of the group; all measures see it with their next lookup.
+    /// Shows a new state of the group; all resources see it with their next lookup.
     pub(super) fn publish_group(&self, state: Arc<GroupState>) {
         let _publishing = self.publishing.lock();
         self.definition.insert(&self.name, state.definition.clone());
         *self.state.write() = Some(state);
-        for name in self.measures.names() {
-            self.recompile(Reach::Measure(name));
+        for model in MODELS {
+            for name in self.resource_names(model) {
+                self.recompile(Reach::Resource(model, name));
+            }
         }
     }
 
@@ -208,7 +230,9 @@ impl GroupSpace {
     pub(super) fn withdraw_all(&self) -> usize {
         let _publishing = self.publishing.lock();
         *self.state.write() = None;
-        self.compiled.write().clear();
+        for model in MODELS {
+            self.compiled.of(model).write().clear();
+        }
         self.definition.clear()
             + self.streams.clear()
             + self.measures.clear()
@@ -251,38 +275,46 @@ impl GroupSpace {
         }
     }
 
+    fn resource_names(&self, model: Model) -> Vec<Box<str>> {
+        match model {
+            Model::Measure => self.measures.names(),
+            Model::Stream => self.streams.names(),
+            Model::Trace => self.traces.names(),
+        }
+    }
+
     fn recompile(&self, reach: Reach) {
-        let names = match reach {
+        let resources = match reach {
             Reach::Nothing => return,
-            Reach::Measure(name) => BTreeSet::from([name]),
-            Reach::Rule(rule) => self.measures_bound_to(&rule),
+            Reach::Resource(model, name) => HashSet::from([(model, name)]),
+            Reach::Rule(rule) => self.bound_to(&rule),
         };
-        for name in names {
+        for (model, name) in resources {
             let group = self.state.read().clone();
-            let compiled = match (group, self.measures.get(&name)) {
-                (Some(group), Some(measure)) => self.compile(group, measure),
-                _ => None,
-            };
+            let compiled = group.and_then(|group| self.compile(group, model, &name));
             match compiled {
-                Some(compiled) => self.compiled.write().insert(name, Arc::new(compiled)),
-                None => self.compiled.write().remove(&name),
+                Some(compiled) => self.compiled.of(model).write().insert(name, Arc::new(compiled)),
+                None => self.compiled.of(model).write().remove(&name),
             };
         }
     }
 
-    fn compile(&self, group: Arc<GroupState>, measure: Arc<Measure>) -> Option<CompiledMeasure> {
-        let name = measure.name().to_owned();
-        let logged =
-            |error| tracing::error!(group = %self.name, measure = %name, %error, "measure not usable");
-        CompiledMeasure::compile(self, group, measure).map_err(logged).ok()
+    fn compile(&self, group: Arc<GroupState>, model: Model, name: &str) -> Option<CompiledResource> {
+        CompiledResource::compile(self, group, model, name).unwrap_or_else(|error| {
+            tracing::error!(group = %self.name, resource = %name, %error, "schema not usable");
+            None
+        })
     }
 
-    fn measures_bound_to(&self, rule: &str) -> BTreeSet<Box<str>> {
+    fn bound_to(&self, rule: &str) -> HashSet<(Model, Box<str>)> {
         let bindings = self.bindings.0.read();
         let bound = bindings.values().filter(|binding| binding.rules.iter().any(|name| name == rule));
-        bound
-            .filter_map(|binding| binding.subject.as_ref())
-            .map(|subject| subject.name.as_str().into())
-            .collect()
+        bound.filter_map(|binding| subject_of(binding)).collect()
     }
+}
+
+/// The resource that a binding is about.
+pub fn subject_of(binding: &IndexRuleBinding) -> Option<(Model, Box<str>)> {
+    let subject = binding.subject.as_ref()?;
+    Some((model_of(subject.catalog)?, subject.name.as_str().into()))
 }

@@ -12,15 +12,19 @@ use crate::api::database::property_registry_service_server::PropertyRegistryServ
 use crate::api::database::stream_registry_service_server::StreamRegistryServiceServer;
 use crate::api::database::top_n_aggregation_registry_service_server::TopNAggregationRegistryServiceServer;
 use crate::api::database::trace_registry_service_server::TraceRegistryServiceServer;
+use crate::api::measure::measure_service_server::MeasureServiceServer;
 use crate::api::schema::schema_barrier_service_server::SchemaBarrierServiceServer;
 use crate::guard::Guard;
-use crate::measure::{MeasureFace, MeasureQueries, MeasureRoutes, WriteContext};
+use crate::measure::MeasureFace;
 use crate::metrics::ServerMetrics;
+use crate::queries::Queries;
 use crate::registry::Registry;
 use crate::services::{
     BarrierService, GroupService, HealthServer, HealthService, NodeIdentity, NodeService, SchemaService,
     SchemaStatusService,
 };
+use crate::write::{WriteContext, WriteRoutes};
+use pipal_api::write::Model;
 use pipal_model::{Error, Result};
 use std::future::Future;
 use std::sync::Arc;
@@ -59,10 +63,10 @@ pub struct Shared {
     pub message_bytes_max: usize,
     /// Becomes true when the server stops.
     pub stopping: watch::Receiver<bool>,
-    /// Queries of measures.
-    pub measure_queries: MeasureQueries,
-    /// Write streams of measures.
-    pub measure_writes: Arc<WriteContext>,
+    /// Queries of all models.
+    pub queries: Queries,
+    /// Write streams of all models.
+    pub writes: Arc<WriteContext>,
 }
 
 /// All services. What is not registered answers `UNIMPLEMENTED`.
@@ -97,9 +101,14 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     add!(ServiceServer, node.clone());
     add!(NodeQueryServiceServer, node.clone());
     add!(ClusterStateServiceServer, node);
-    let measures =
-        Arc::new(MeasureFace { queries: shared.measure_queries.clone(), metrics: shared.metrics.clone() });
-    routes.add_service(MeasureRoutes::new(measures, shared.measure_writes.clone(), shared.message_bytes_max));
+    let measures = Arc::new(MeasureFace { queries: shared.queries.clone(), metrics: shared.metrics.clone() });
+    let measures = MeasureServiceServer::from_arc(measures)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(shared.message_bytes_max);
+    let writes = |model, generated| {
+        WriteRoutes::new(model, generated, shared.writes.clone(), shared.message_bytes_max)
+    };
+    routes.add_service(writes(Model::Measure, measures));
     routes.add_service(HealthServer(HealthService::new(shared.stopping.clone())));
     add_reflection(&mut routes)?;
     Ok(routes)

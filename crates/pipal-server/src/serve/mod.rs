@@ -12,10 +12,12 @@ mod scrape;
 pub use options::ServeOptions;
 pub use pipal_engine::AckLevel;
 
-use crate::measure::{MeasureQueries, QueryThreads, STREAM_BYTES_MAX, WriteContext};
 use crate::metrics::{ServerMetrics, serve_metrics};
+use crate::queries::Queries;
+use crate::query_threads::QueryThreads;
 use crate::registry::{EngineGroups, EngineStore, Registry};
 use crate::services::NodeIdentity;
+use crate::write::{STREAM_BYTES_MAX, WriteContext};
 use pipal_engine::fs::OsFileSystem;
 use pipal_engine::{Engine, RecoveryReport, SystemClock};
 use pipal_model::{Error, MemoryPool, Result};
@@ -89,8 +91,8 @@ async fn listen(options: &ServeOptions, engine: &Engine, started: Instant) -> Re
     let grpc = listen::bind("--grpc-host, --grpc-port", &options.grpc_host, options.grpc_port).await?;
     let identity = Arc::new(identity(options, &grpc)?);
     let shared = grpc::Shared {
-        measure_queries: measure_queries(options, engine, &registry, &identity),
-        measure_writes: measure_writes(options, engine, &registry, &metrics),
+        queries: queries(options, engine, &registry, &identity),
+        writes: writes(options, engine, &registry, &metrics),
         registry,
         metrics: metrics.clone(),
         identity,
@@ -113,13 +115,8 @@ async fn listen(options: &ServeOptions, engine: &Engine, started: Instant) -> Re
     Ok(Server { started, engine: engine.clone(), metrics, grpc, scrapes, routes, stop })
 }
 
-fn measure_queries(
-    options: &ServeOptions,
-    engine: &Engine,
-    registry: &Registry,
-    identity: &NodeIdentity,
-) -> MeasureQueries {
-    MeasureQueries {
+fn queries(options: &ServeOptions, engine: &Engine, registry: &Registry, identity: &NodeIdentity) -> Queries {
+    Queries {
         registry: registry.clone(),
         engine: engine.clone(),
         memory: MemoryPool::new(options.queries_bytes_max()),
@@ -130,7 +127,7 @@ fn measure_queries(
     }
 }
 
-fn measure_writes(
+fn writes(
     options: &ServeOptions,
     engine: &Engine,
     registry: &Registry,

@@ -1,5 +1,6 @@
-//! Where each value of a message goes, worked out once per measure, revision and spec of a stream.
+//! Where each value of a message goes, worked out once per resource, revision and spec of a stream.
 
+use pipal_model::RowPolicy;
 use pipal_query::schema::{RowSchema, Slot, TagPlace};
 
 /// What a message carries, by name (measure specification 2.3): the families with their tags, and the fields.
@@ -31,6 +32,7 @@ pub struct Mapping {
     sharding: Box<[usize]>,
     columns: usize,
     by_name: bool,
+    keeps_empty_arrays: bool,
 }
 
 impl Mapping {
@@ -56,6 +58,7 @@ impl Mapping {
             sharding: keys.sharding,
             columns: schema.layout().columns().len(),
             by_name: spec.is_some(),
+            keeps_empty_arrays: schema.layout().policy() == RowPolicy::Collapse,
         }
     }
 
@@ -87,6 +90,11 @@ impl Mapping {
     /// Number of columns of a row.
     pub fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// True when an empty array reads back as one; with measures it reads back as null (specification 1.6).
+    pub fn keeps_empty_arrays(&self) -> bool {
+        self.keeps_empty_arrays
     }
 
     /// True when a message with this many families does not fit the schema at all (specification 2.6).
@@ -121,11 +129,7 @@ impl Keys {
         (0..tags).map(|tag| self.targets(schema, TagPlace { family, tag })).collect()
     }
 
-    fn named_family(
-        &self,
-        schema: &RowSchema,
-        (family, tags): &(String, Vec<String>),
-    ) -> Box<[TagTargets]> {
+    fn named_family(&self, schema: &RowSchema, (family, tags): &(String, Vec<String>)) -> Box<[TagTargets]> {
         let place = |tag: &String| schema.find_tag_in(family, tag);
         tags.iter().map(|tag| place(tag).map_or(TagTargets::default(), |p| self.targets(schema, p))).collect()
     }

@@ -4,7 +4,7 @@ use super::codec::{Reply, WriteCodec};
 use super::stream::ReplyStream;
 use super::writer::WriteContext;
 use bytes::Bytes;
-use pipal_api::measure::v1::measure_service_server::{MeasureService, MeasureServiceServer};
+use pipal_api::write::Model;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,38 +13,31 @@ use tonic::codegen::{Body, BoxFuture, Service, StdError, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
-const WRITE_PATH: &str = "/banyandb.measure.v1.MeasureService/Write";
-
-/// The measure service: `Write` takes raw messages, every other method the generated way.
-pub struct MeasureRoutes<T> {
-    generated: MeasureServiceServer<T>,
+/// A service of a model: `Write` takes raw messages, every other method the generated way.
+#[derive(Clone)]
+pub struct WriteRoutes<G> {
+    generated: G,
+    path: Arc<str>,
     write: WriteRoute,
 }
 
-impl<T: MeasureService> MeasureRoutes<T> {
+impl<G: NamedService> WriteRoutes<G> {
     /// Puts the write route in front of the generated service. A message of more than `message_bytes_max` ends
     /// its stream.
-    pub fn new(service: Arc<T>, context: Arc<WriteContext>, message_bytes_max: usize) -> Self {
-        let generated = MeasureServiceServer::from_arc(service)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(message_bytes_max);
-        MeasureRoutes { generated, write: WriteRoute { context, message_bytes_max } }
+    pub fn new(model: Model, generated: G, context: Arc<WriteContext>, message_bytes_max: usize) -> Self {
+        let path = format!("/{}/Write", G::NAME).into();
+        WriteRoutes { generated, path, write: WriteRoute { model, context, message_bytes_max } }
     }
 }
 
-impl<T> Clone for MeasureRoutes<T> {
-    fn clone(&self) -> Self {
-        MeasureRoutes { generated: self.generated.clone(), write: self.write.clone() }
-    }
+impl<G: NamedService> NamedService for WriteRoutes<G> {
+    const NAME: &'static str = G::NAME;
 }
 
-impl<T: MeasureService> NamedService for MeasureRoutes<T> {
-    const NAME: &'static str = <MeasureServiceServer<T> as NamedService>::NAME;
-}
-
-impl<T, B> Service<http::Request<B>> for MeasureRoutes<T>
+impl<G, B> Service<http::Request<B>> for WriteRoutes<G>
 where
-    T: MeasureService,
+    G: Service<http::Request<B>, Response = http::Response<tonic::body::Body>, Error = Infallible>,
+    G::Future: Send + 'static,
     B: Body + Send + 'static,
     B::Error: Into<StdError> + Send + 'static,
 {
@@ -57,12 +50,12 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        if request.uri().path() != WRITE_PATH {
-            return self.generated.call(request);
+        if request.uri().path() != &*self.path {
+            return Box::pin(self.generated.call(request));
         }
         let route = self.write.clone();
         Box::pin(async move {
-            let mut grpc = Grpc::new(WriteCodec)
+            let mut grpc = Grpc::new(WriteCodec(route.model))
                 .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(route.message_bytes_max);
             Ok(grpc.streaming(route, request).await)
@@ -73,6 +66,7 @@ where
 /// Starts the writer of each stream.
 #[derive(Clone)]
 struct WriteRoute {
+    model: Model,
     context: Arc<WriteContext>,
     message_bytes_max: usize,
 }
@@ -83,7 +77,11 @@ impl StreamingService<Bytes> for WriteRoute {
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        std::future::ready(Ok(Response::new(WriteContext::replies(&self.context, request.into_inner()))))
+        std::future::ready(Ok(Response::new(WriteContext::replies(
+            &self.context,
+            self.model,
+            request.into_inner(),
+        ))))
     }
 }
 

@@ -4,21 +4,26 @@ use super::codec::Reply;
 use super::row::{RowFault, RowParts, RowScratch};
 use super::schemas::StreamSchemas;
 use super::sink::RowSink;
-use crate::measure::gate::{Standing, standing};
-use crate::measure::time::time_of;
+use crate::admission::gate::{Standing, standing};
+use crate::admission::time::time_of;
 use crate::metrics::{Counter, ServerMetrics};
-use crate::registry::{CompiledMeasure, Registry};
+use crate::registry::{CompiledResource, Registry};
 use bytes::Bytes;
 use pipal_api::model::v1::Status as WriteStatus;
-use pipal_api::write::{MeasureWriteView, WriteSlots};
+use pipal_api::write::{Model, Slot, WriteSlots, WriteView};
 use pipal_engine::{GroupId, Route, Row, SegmentBounds, TableKey, WriteBatch};
+use pipal_model::series::{element_id, new_element_id};
 use pipal_model::{MemoryPool, Reservation};
+use prost_types::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Status;
 
 /// What an accepted message costs besides its row, in bytes: its id, its target and the row's place in the batch.
 const ACCEPTED_BYTES: usize = 64;
+
+/// A time that no message may have; stands for none.
+const NO_TIME: Timestamp = Timestamp { seconds: 0, nanos: 1 };
 
 /// What all write streams share.
 #[derive(Clone)]
@@ -58,8 +63,6 @@ pub enum Patience {
     Over,
 }
 
-type View<'a> = MeasureWriteView<'a>;
-
 /// Why a message is not accepted.
 enum Stop {
     Refuse(WriteStatus),
@@ -69,6 +72,7 @@ enum Stop {
 
 /// Decides about the messages of one stream and gathers their rows.
 pub struct StreamWriter {
+    model: Model,
     context: Arc<WriteContext>,
     schemas: StreamSchemas,
     batch: WriteBatch,
@@ -81,17 +85,23 @@ pub struct StreamWriter {
 
 impl StreamWriter {
     /// A writer without messages.
-    pub fn new(context: Arc<WriteContext>) -> Self {
+    pub fn new(context: Arc<WriteContext>, model: Model) -> Self {
         StreamWriter {
+            model,
             reservation: Reservation::new(&context.memory, context.stream_bytes_max),
             context,
-            schemas: StreamSchemas::default(),
+            schemas: StreamSchemas::new(model),
             batch: WriteBatch::new(),
             accepted: Vec::new(),
             slots: WriteSlots::default(),
             scratch: RowScratch::default(),
             row_bytes: 0,
         }
+    }
+
+    /// The model whose messages it takes.
+    pub fn model(&self) -> Model {
+        self.model
     }
 
     /// What all streams share.
@@ -103,8 +113,11 @@ impl StreamWriter {
     pub fn take(&mut self, message: &[u8], patience: Patience) -> Verdict {
         let mut spare = Vec::new();
         let mut slots = std::mem::take(&mut self.slots).recycle();
-        let verdict = match MeasureWriteView::parse(message, &mut spare, &mut slots) {
-            Ok(view) => self.verdict(&view, &slots, message.len(), patience),
+        let verdict = match WriteView::parse(self.model, message, &mut spare, &mut slots) {
+            Ok(view) => {
+                self.name_element(&view, &mut slots);
+                self.verdict(&view, &slots, message.len(), patience)
+            }
             Err(error) => {
                 Verdict::Broken(Status::internal(format!("grpc: error unmarshalling request: {error}")))
             }
@@ -113,9 +126,26 @@ impl StreamWriter {
         verdict
     }
 
+    /// The id of an element becomes its only field, hashed with group and name.
+    fn name_element(&mut self, view: &WriteView<'_>, slots: &mut WriteSlots<'_>) {
+        if self.model != Model::Stream {
+            return;
+        }
+        let named = match (&view.metadata, self.schemas.target()) {
+            (Some(metadata), _) => (metadata.group, metadata.name),
+            (None, Some((_, target))) => (target.group.as_str(), target.name.as_str()),
+            (None, None) => return,
+        };
+        let id = match view.value.map_or("", |element| element.element_id) {
+            "" => new_element_id(named.0, named.1),
+            id => element_id(named.0, named.1, id),
+        };
+        slots.set_field(Slot::Int(id as i64));
+    }
+
     fn verdict(
         &mut self,
-        view: &View<'_>,
+        view: &WriteView<'_>,
         slots: &WriteSlots<'_>,
         bytes: usize,
         patience: Patience,
@@ -158,40 +188,68 @@ impl StreamWriter {
     /// The checks of specification 2.2 and 2.4, in order; the number of the target when the message passes all.
     fn decide(
         &mut self,
-        view: &View<'_>,
+        view: &WriteView<'_>,
         slots: &WriteSlots<'_>,
         bytes: usize,
         patience: Patience,
     ) -> Result<usize, Stop> {
-        view.validate(slots).map_err(|broken| Stop::Break(Status::invalid_argument(broken.to_string())))?;
-        let point = view.data_point.unwrap_or_default();
+        let invalid = |text: String| Stop::Break(Status::invalid_argument(text));
+        view.validate(self.model, slots).map_err(|broken| invalid(broken.to_string()))?;
+        let value = view.value.unwrap_or_default();
         let metrics = &self.context.metrics;
         self.schemas
-            .update(view, metrics)
+            .update(view, slots, metrics)
             .map_err(|error| Stop::Break(Status::internal(error.to_string())))?;
         let Some((target, metadata)) = self.schemas.target() else {
             let text = "metadata is required for the first request of gRPC stream";
             return Err(Stop::Break(Status::unknown(text)));
         };
+        let revision = metadata.revision;
         let registry = &self.context.registry;
-        let measure = registry.measure(&metadata.group, &metadata.name);
-        let deleting = match &measure {
-            Some(measure) => measure.group.is_deleting(),
+        let resource = registry.resource(self.model, &metadata.group, &metadata.name);
+        let deleting = match &resource {
+            Some(resource) => resource.group.is_deleting(),
             None => registry.group(&metadata.group).is_some_and(|group| group.is_deleting()),
         };
         if deleting {
             return Err(Stop::Refuse(WriteStatus::InternalError));
         }
-        let stamp = point.timestamp.unwrap_or_default();
-        let time =
-            time_of(stamp.seconds, stamp.nanos).map_err(|_| Stop::Refuse(WriteStatus::InvalidTimestamp))?;
         let may_wait = patience == Patience::Left && !self.context.schema_wait.is_zero();
-        let measure = gate(measure, metadata.revision, may_wait)?;
+        let (time, version) = match self.model {
+            Model::Trace => {
+                (self.span_time(resource.as_ref(), slots, target, may_wait)?, view.message_id as i64)
+            }
+            Model::Measure | Model::Stream => {
+                let stamp = value.timestamp.unwrap_or(NO_TIME);
+                let time = time_of(stamp.seconds, stamp.nanos);
+                (time.map_err(|_| Stop::Refuse(WriteStatus::InvalidTimestamp))?, value.version)
+            }
+        };
+        let resource = gate(resource, revision, may_wait)?;
         self.reserve(bytes)?;
-        // Rows without a version have that of their message id (row 7).
-        let version = if point.version == 0 { view.message_id as i64 } else { point.version };
-        self.push(slots, time, version, target, measure)?;
+        // Data points without a version have that of their message id (row 7).
+        let unversioned = self.model == Model::Measure && version == 0;
+        let version = if unversioned { view.message_id as i64 } else { version };
+        self.push(slots, time, version, target, resource)?;
         Ok(target)
+    }
+
+    /// The time of a span; where it is depends on the schema, so an unknown trace is refused before it
+    /// (trace specification 2.2, rows 2 and 3).
+    fn span_time(
+        &mut self,
+        resource: Option<&Arc<CompiledResource>>,
+        slots: &WriteSlots<'_>,
+        target: usize,
+        may_wait: bool,
+    ) -> Result<i64, Stop> {
+        let Some(resource) = resource else {
+            return Err(if may_wait { Stop::Wait } else { Stop::Refuse(WriteStatus::NotFound) });
+        };
+        let places = self.schemas.plan(target, resource.clone()).span;
+        let tags = slots.families().next().unwrap_or_default();
+        let time = places.and_then(|places| places.time(tags));
+        time.ok_or(Stop::Refuse(WriteStatus::InvalidTimestamp))
     }
 
     /// Reserves memory for a message. Its row and what remembers it double in place when they grow.
@@ -211,11 +269,11 @@ impl StreamWriter {
         time: i64,
         version: i64,
         target: usize,
-        measure: Arc<CompiledMeasure>,
+        resource: Arc<CompiledResource>,
     ) -> Result<(), Stop> {
-        let plan = self.schemas.plan(target, measure);
+        let plan = self.schemas.plan(target, resource);
         let (context, batch, segment) = (&self.context, &mut self.batch, &mut plan.segment);
-        let (group, layout) = (&plan.measure.group, plan.measure.schema.layout());
+        let (group, layout) = (&plan.resource.group, plan.resource.schema.layout());
         let add = |parts: RowParts<'_>| {
             if time <= 0 {
                 return Err(RowFault::NotKept);
@@ -227,8 +285,15 @@ impl StreamWriter {
             let row = Row { entity: parts.entity, time, version, deleted: false, values: parts.values };
             batch.push(table, layout, &row).map_err(RowFault::Refused)
         };
-        let shard_num = group.options.shard_num;
-        match self.scratch.with_row(&plan.mapping, slots, layout.resource(), shard_num, add) {
+        let (shard_seed, shard_num) = match self.model {
+            Model::Trace => ("", group.options.shard_num),
+            Model::Measure | Model::Stream => (layout.resource(), group.options.shard_num),
+        };
+        let tags = slots.families().next().unwrap_or_default();
+        let checked = plan.span.map_or(Ok(()), |places| places.check(tags));
+        let pushed =
+            checked.and_then(|()| self.scratch.with_row(&plan.mapping, slots, shard_seed, shard_num, add));
+        match pushed {
             Ok(()) => Ok(()),
             Err(RowFault::NotKept) => {
                 context.metrics.rows_dropped.with(&[group.name()]).add(1);
@@ -243,15 +308,15 @@ impl StreamWriter {
     }
 }
 
-/// The revision gate and the look-up of the measure (specification 2.4, rows 4 and 5).
+/// The revision gate and the look-up of the resource (specification 2.4, rows 4 and 5).
 fn gate(
-    measure: Option<Arc<CompiledMeasure>>,
+    resource: Option<Arc<CompiledResource>>,
     revision: i64,
     may_wait: bool,
-) -> Result<Arc<CompiledMeasure>, Stop> {
+) -> Result<Arc<CompiledResource>, Stop> {
     let late = |status| if may_wait { Stop::Wait } else { Stop::Refuse(status) };
-    match (standing(measure.as_deref(), revision), measure) {
-        (Standing::Current, Some(measure)) => Ok(measure),
+    match (standing(resource.as_deref(), revision), resource) {
+        (Standing::Current, Some(resource)) => Ok(resource),
         (Standing::Behind, _) => Err(Stop::Refuse(WriteStatus::ExpiredSchema)),
         (Standing::Ahead, _) => Err(late(WriteStatus::SchemaNotApplied)),
         (Standing::Unknown, _) if revision > 0 => Err(Stop::Refuse(WriteStatus::NotFound)),

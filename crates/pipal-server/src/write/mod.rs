@@ -1,8 +1,8 @@
-//! Measure writes: the bidirectional stream `MeasureService.Write` (measure specification 2).
+//! Writes: the bidirectional stream `Write` of measures, streams and traces (section 2 of each specification).
 //!
 //! [`route`] takes the raw messages of a stream off the wire, [`stream`] runs the stream, [`writer`] decides
 //! about each message, [`schemas`] and [`mapping`] remember what messages refer to, and [`row`] turns a message
-//! into a row without a copy in between. [`sink`] is where batches of rows go.
+//! into a row without a copy in between; [`span`] knows what is special about spans. [`sink`] is where batches of rows go.
 
 mod codec;
 mod mapping;
@@ -10,11 +10,12 @@ mod route;
 mod row;
 mod schemas;
 mod sink;
+mod span;
 mod stream;
 mod writer;
 
 pub use codec::Reply;
-pub use route::MeasureRoutes;
+pub use route::WriteRoutes;
 pub use sink::{Committed, RowSink};
 pub use stream::ReplyStream;
 pub use writer::WriteContext;

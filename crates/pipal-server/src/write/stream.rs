@@ -5,10 +5,12 @@
 //! goes away the replies are dropped, and what was accepted by then is committed all the same.
 
 use super::codec::Reply;
+use super::schemas::metric_labels;
 use super::writer::{Accepted, Patience, StreamWriter, Verdict, WriteContext};
-use crate::measure::gate::{SCHEMA_POLL_INTERVAL, longer_pause};
+use crate::admission::gate::{SCHEMA_POLL_INTERVAL, longer_pause};
 use bytes::Bytes;
 use pipal_api::model::v1::Status as WriteStatus;
+use pipal_api::write::Model;
 use pipal_model::{Error, ErrorKind, Result};
 use std::future::Future;
 use std::pin::Pin;
@@ -27,9 +29,6 @@ const TURN_MESSAGES: u32 = 64;
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
 /// A stream that has paused this long in all goes on: the engine will refuse it with a reason.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// Service and method, as metrics name them.
-const METRIC_LABELS: [&str; 2] = ["measure", "write"];
 
 /// The replies of a write stream whose requests are `S`.
 pub struct ReplyStream<S> {
@@ -65,15 +64,15 @@ struct Wait {
 
 impl WriteContext {
     /// The replies to a stream of encoded requests.
-    pub fn replies<S>(context: &Arc<WriteContext>, requests: S) -> ReplyStream<S> {
+    pub fn replies<S>(context: &Arc<WriteContext>, model: Model, requests: S) -> ReplyStream<S> {
         ReplyStream {
             requests,
-            writer: StreamWriter::new(context.clone()),
+            writer: StreamWriter::new(context.clone(), model),
             state: State::Receiving,
             end: None,
             turn: 0,
             paused: Duration::ZERO,
-            started: context.metrics.streams.start(&METRIC_LABELS),
+            started: context.metrics.streams.start(&metric_labels(model)),
         }
     }
 }
@@ -221,7 +220,8 @@ where
                     let Some((message_id, metadata)) = accepted.next() else {
                         this.state = State::Finished;
                         let metrics = &this.writer.context().metrics;
-                        metrics.streams.end(&METRIC_LABELS, this.started, this.end.is_some());
+                        let labels = metric_labels(this.writer.model());
+                        metrics.streams.end(&labels, this.started, this.end.is_some());
                         return Poll::Ready(this.end.take().map(Err));
                     };
                     return Poll::Ready(Some(Ok(Reply { message_id, status, metadata })));

@@ -1,19 +1,26 @@
 //! Metadata and specs of one stream: each distinct one is decoded once, and each pair of them is mapped once
-//! per revision of its measure. A stream that mixes 1,800 measures switches between them by a hash lookup.
+//! per revision of its resource. A stream that mixes 1,800 measures switches between them by a hash lookup.
 
 use super::mapping::{Mapping, Spec};
+use super::span::SpanPlaces;
 use crate::metrics::{Counter, ServerMetrics};
-use crate::registry::CompiledMeasure;
+use crate::registry::CompiledResource;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use pipal_api::measure::v1::DataPointSpec;
-use pipal_api::write::{MeasureWriteView, MetadataView};
+use pipal_api::write::{MetadataView, Model, WriteSlots, WriteView};
 use pipal_engine::SegmentBounds;
+use pipal_query::schema::{ELEMENT_ID_FIELD, SPAN_FIELD};
 use prost::{DecodeError, Message};
 use std::sync::Arc;
 
 /// What a distinct metadata, spec or mapping holds besides its encoded form, roughly, in bytes.
 const ENTRY_BYTES: usize = 512;
+
+/// Service and method, as metrics name them.
+pub fn metric_labels(model: Model) -> [&'static str; 2] {
+    [model.name(), "write"]
+}
 
 /// One distinct metadata of the stream.
 pub struct Target {
@@ -21,7 +28,7 @@ pub struct Target {
     pub encoded: Bytes,
     /// Group name.
     pub group: String,
-    /// Measure name.
+    /// Name of the resource.
     pub name: String,
     /// The revision that the client knows; 0 when it does not care.
     pub revision: i64,
@@ -41,17 +48,19 @@ pub struct MessageCounters {
 
 /// How messages of one target and spec become rows.
 pub struct Plan {
-    /// The revision of the measure that the plan was made for.
-    pub measure: Arc<CompiledMeasure>,
+    /// The revision of the resource that the plan was made for.
+    pub resource: Arc<CompiledResource>,
     /// Where the values go.
     pub mapping: Mapping,
+    /// Where the values with a meaning of their own are; none but for a trace.
+    pub span: Option<SpanPlaces>,
     /// Segment of the last row; most rows of a stream fall into one.
     pub segment: Option<SegmentBounds>,
 }
 
 /// Everything that messages of the stream refer to without carrying it.
-#[derive(Default)]
 pub struct StreamSchemas {
+    model: Model,
     targets: Interned<Target>,
     specs: Interned<Spec>,
     plans: HashMap<(usize, Option<usize>), Plan>,
@@ -61,18 +70,34 @@ pub struct StreamSchemas {
 }
 
 impl StreamSchemas {
+    /// Without anything in force.
+    pub fn new(model: Model) -> Self {
+        StreamSchemas {
+            model,
+            targets: Interned::default(),
+            specs: Interned::default(),
+            plans: HashMap::new(),
+            target: None,
+            spec: None,
+            bytes: 0,
+        }
+    }
+
     /// Puts the metadata and the spec of a message in force, as far as it carries them (specification 2.3).
     pub fn update(
         &mut self,
-        view: &MeasureWriteView<'_>,
+        view: &WriteView<'_>,
+        slots: &WriteSlots<'_>,
         metrics: &ServerMetrics,
     ) -> Result<(), DecodeError> {
+        let model = self.model;
         if let Some(metadata) = &view.metadata {
-            let decode = |encoded: &Bytes| Ok(Target::new(metadata, encoded, metrics));
+            let decode = |encoded: &Bytes| Ok(Target::new(model, metadata, encoded, metrics));
             self.target = Some(self.targets.intern(metadata.bytes, &mut self.bytes, decode)?);
         }
-        if let Some(encoded) = view.spec {
-            self.spec = Some(self.specs.intern(encoded, &mut self.bytes, Spec::decode)?);
+        if let Some(encoded) = view.spec.or_else(|| slots.spec()) {
+            let decode = |encoded: &Bytes| Spec::decode(model, encoded);
+            self.spec = Some(self.specs.intern(encoded, &mut self.bytes, decode)?);
         }
         Ok(())
     }
@@ -83,20 +108,20 @@ impl StreamSchemas {
         Some((number, self.targets.items.get(number)?))
     }
 
-    /// The plan for `measure`, which is what the target in force names now, and for the spec in force.
-    pub fn plan(&mut self, target: usize, measure: Arc<CompiledMeasure>) -> &mut Plan {
+    /// The plan for `resource`, which is what the target in force names now, and for the spec in force.
+    pub fn plan(&mut self, target: usize, resource: Arc<CompiledResource>) -> &mut Plan {
         let spec = self.spec.and_then(|number| self.specs.items.get(number));
         let bytes = &mut self.bytes;
-        let mut make = |measure| {
+        let mut make = |resource| {
             *bytes += ENTRY_BYTES;
-            Plan::new(measure, spec)
+            Plan::new(resource, spec)
         };
         match self.plans.entry((target, self.spec)) {
-            hashbrown::hash_map::Entry::Vacant(slot) => slot.insert(make(measure)),
+            hashbrown::hash_map::Entry::Vacant(slot) => slot.insert(make(resource)),
             hashbrown::hash_map::Entry::Occupied(slot) => {
                 let plan = slot.into_mut();
-                if !Arc::ptr_eq(&plan.measure, &measure) {
-                    *plan = make(measure);
+                if !Arc::ptr_eq(&plan.resource, &resource) {
+                    *plan = make(resource);
                 }
                 plan
             }
@@ -116,8 +141,9 @@ impl StreamSchemas {
 }
 
 impl Target {
-    fn new(metadata: &MetadataView<'_>, encoded: &Bytes, metrics: &ServerMetrics) -> Self {
-        let labels = [metadata.group, "measure", "write"];
+    fn new(model: Model, metadata: &MetadataView<'_>, encoded: &Bytes, metrics: &ServerMetrics) -> Self {
+        let [service, method] = metric_labels(model);
+        let labels = [metadata.group, service, method];
         let counters = MessageCounters {
             received: metrics.messages.received.with(&labels),
             refused: metrics.messages.received_err.with(&labels),
@@ -134,17 +160,24 @@ impl Target {
 }
 
 impl Spec {
-    fn decode(encoded: &Bytes) -> Result<Self, DecodeError> {
+    fn decode(model: Model, encoded: &Bytes) -> Result<Self, DecodeError> {
         let spec = DataPointSpec::decode(encoded.clone())?;
         let families = spec.tag_family_spec.into_iter().map(|family| (family.name, family.tag_names));
-        Ok(Spec { families: families.collect(), fields: spec.field_names })
+        // What a stream or trace has as field is in every message, whatever the spec.
+        let fields = match model {
+            Model::Measure => spec.field_names,
+            Model::Stream => vec![ELEMENT_ID_FIELD.to_owned()],
+            Model::Trace => vec![SPAN_FIELD.to_owned()],
+        };
+        Ok(Spec { families: families.collect(), fields })
     }
 }
 
 impl Plan {
-    fn new(measure: Arc<CompiledMeasure>, spec: Option<&Spec>) -> Self {
-        let mapping = Mapping::compile(&measure.schema, spec);
-        Plan { measure, mapping, segment: None }
+    fn new(resource: Arc<CompiledResource>, spec: Option<&Spec>) -> Self {
+        let mapping = Mapping::compile(&resource.schema, spec);
+        let span = SpanPlaces::of(&resource.schema, spec);
+        Plan { resource, mapping, span, segment: None }
     }
 }
 

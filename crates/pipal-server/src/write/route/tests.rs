@@ -1,5 +1,6 @@
 use super::*;
 use crate::api::measure::measure_service_client::MeasureServiceClient;
+use crate::api::measure::measure_service_server::MeasureServiceServer;
 use crate::api::measure::{InternalQueryRequest, QueryRequest, WriteRequest, WriteResponse};
 use crate::measure::MeasureFace;
 use crate::measure::testing::{World, measure, point};
@@ -14,7 +15,12 @@ async fn client(message_bytes_max: usize) -> MeasureServiceClient<Channel> {
     let m = measure("m").family("d", &["host:str"]).entity(&["host"]).fields(&["v:int"]).build();
     let world = World::with(vec![m]).await;
     let face = MeasureFace { queries: world.queries.clone(), metrics: world.context.metrics.clone() };
-    let routes = MeasureRoutes::new(Arc::new(face), Arc::new(world.context.clone()), message_bytes_max);
+    let routes = WriteRoutes::new(
+        Model::Measure,
+        MeasureServiceServer::new(face),
+        Arc::new(world.context.clone()),
+        message_bytes_max,
+    );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(Server::builder().add_service(routes).serve_with_incoming(TcpIncoming::from(listener)));

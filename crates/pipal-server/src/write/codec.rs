@@ -4,12 +4,13 @@
 //! for them costs more than storing the points.
 
 use bytes::{Buf, BufMut, Bytes};
+use pipal_api::write::Model;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Takes requests as bytes and sends [`Reply`]s.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WriteCodec;
+/// Takes requests as bytes and sends [`Reply`]s in the form of the model.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteCodec(pub Model);
 
 impl Codec for WriteCodec {
     type Encode = Reply;
@@ -18,11 +19,11 @@ impl Codec for WriteCodec {
     type Decoder = WriteCodec;
 
     fn encoder(&mut self) -> WriteCodec {
-        WriteCodec
+        *self
     }
 
     fn decoder(&mut self) -> WriteCodec {
-        WriteCodec
+        *self
     }
 }
 
@@ -41,7 +42,7 @@ impl Encoder for WriteCodec {
 
     fn encode(&mut self, reply: Reply, target: &mut EncodeBuf<'_>) -> Result<(), Status> {
         target.reserve(reply.encoded_len_max());
-        reply.encode(target);
+        reply.encode(self.0, target);
         Ok(())
     }
 }
@@ -49,7 +50,7 @@ impl Encoder for WriteCodec {
 /// One `WriteResponse`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The id that the client gave its message.
+    /// The id that the client gave its message, which traces call version.
     pub message_id: u64,
     /// Name of the status, such as `STATUS_SUCCEED`.
     pub status: &'static str,
@@ -57,9 +58,22 @@ pub struct Reply {
     pub metadata: Bytes,
 }
 
-const MESSAGE_ID_TAG: u8 = 1 << 3;
-const STATUS_TAG: u8 = 2 << 3 | 2;
-const METADATA_TAG: u8 = 3 << 3 | 2;
+/// Numbers of the fields of a `WriteResponse`.
+struct Fields {
+    message_id: u8,
+    status: u8,
+    metadata: u8,
+}
+
+fn fields_of(model: Model) -> Fields {
+    match model {
+        Model::Measure | Model::Stream => Fields { message_id: 1, status: 2, metadata: 3 },
+        Model::Trace => Fields { message_id: 2, status: 3, metadata: 1 },
+    }
+}
+
+/// Wire type of texts and messages.
+const DELIMITED: u8 = 2;
 /// Three tags and three varints.
 const OVERHEAD_BYTES_MAX: usize = 3 + 3 * 10;
 
@@ -68,13 +82,14 @@ impl Reply {
         self.status.len() + self.metadata.len() + OVERHEAD_BYTES_MAX
     }
 
-    fn encode(&self, out: &mut impl BufMut) {
+    fn encode(&self, model: Model, out: &mut impl BufMut) {
+        let fields = fields_of(model);
         if self.message_id != 0 {
-            out.put_u8(MESSAGE_ID_TAG);
+            out.put_u8(fields.message_id << 3);
             put_varint(self.message_id, out);
         }
-        put_bytes(STATUS_TAG, self.status.as_bytes(), out);
-        put_bytes(METADATA_TAG, &self.metadata, out);
+        put_bytes(fields.status << 3 | DELIMITED, self.status.as_bytes(), out);
+        put_bytes(fields.metadata << 3 | DELIMITED, &self.metadata, out);
     }
 }
 
@@ -95,14 +110,14 @@ fn put_varint(mut value: u64, out: &mut impl BufMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::measure::WriteResponse;
+    use crate::api::{measure::WriteResponse, trace};
     use prost::Message;
 
     impl WriteCodec {
         /// The message that a client decodes.
         pub fn decoded(reply: &Reply) -> WriteResponse {
             let mut bytes = Vec::new();
-            reply.encode(&mut bytes);
+            reply.encode(Model::Measure, &mut bytes);
             assert!(bytes.len() <= reply.encoded_len_max());
             WriteResponse::decode(&*bytes).unwrap()
         }
@@ -118,6 +133,11 @@ mod tests {
             let status = "STATUS_SUCCEED".to_owned();
             let want = WriteResponse { message_id, status, metadata: Some(metadata.clone()) };
             assert_eq!(WriteCodec::decoded(&reply), want);
+            let mut span = Vec::new();
+            reply.encode(Model::Trace, &mut span);
+            let (version, status) = (message_id, want.status);
+            let want = trace::WriteResponse { version, status, metadata: Some(metadata.clone()) };
+            assert_eq!(trace::WriteResponse::decode(&*span).unwrap(), want);
         }
     }
 }

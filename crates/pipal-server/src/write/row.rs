@@ -41,12 +41,13 @@ pub struct RowScratch {
 }
 
 impl RowScratch {
-    /// Builds the row of a message and hands it to `take`. `resource` is the name of the measure.
+    /// Builds the row of a message and hands it to `take`. `shard_seed` is what the
+    /// hash of the shard takes before the key: the name of the resource, and nothing for traces.
     pub fn with_row<T>(
         &mut self,
         mapping: &Mapping,
         slots: &WriteSlots<'_>,
-        resource: &str,
+        shard_seed: &str,
         shard_num: u32,
         take: impl FnOnce(RowParts<'_>) -> Result<T, RowFault>,
     ) -> Result<T, RowFault> {
@@ -70,7 +71,7 @@ impl RowScratch {
                     *key = Some(value);
                 }
                 if let Some(column) = targets.column.and_then(|column| values.get_mut(column)) {
-                    *column = stored(value);
+                    *column = stored(value, mapping.keeps_empty_arrays());
                 }
             }
         }
@@ -91,7 +92,7 @@ impl RowScratch {
         if !mapping.entity().iter().all(|&at| push_entity_value(key(at), &mut self.entity)) {
             return Err(RowFault::NotKept);
         }
-        let shard = shard_of(resource, mapping.sharding().iter().map(|&at| key(at)), shard_num);
+        let shard = shard_of(shard_seed, mapping.sharding().iter().map(|&at| key(at)), shard_num);
         take(RowParts { entity: &self.entity, shard, values })
     }
 }
@@ -107,11 +108,11 @@ fn sized<'b, T: Copy>(inline: &'b mut [T], spilled: &'b mut Vec<T>, len: usize, 
     }
 }
 
-fn shard_of<'v>(resource: &str, values: impl Iterator<Item = ValueRef<'v>>, shard_num: u32) -> u32 {
+fn shard_of<'v>(seed: &str, values: impl Iterator<Item = ValueRef<'v>>, shard_num: u32) -> u32 {
     if shard_num <= 1 {
         return 0;
     }
-    let mut hasher = ShardHasher::new(resource);
+    let mut hasher = ShardHasher::new(seed);
     values.for_each(|value| hasher.push(value));
     hasher.shard(shard_num)
 }
@@ -130,10 +131,10 @@ fn value_of<'v>(slot: &Slot<'v>, arrays: &mut impl Iterator<Item = &'v [u8]>) ->
     }
 }
 
-/// What a column keeps of a value: an empty array reads back as null (specification 1.6).
-fn stored(value: ValueRef<'_>) -> ValueRef<'_> {
+/// What a column keeps of a value.
+fn stored(value: ValueRef<'_>, keeps_empty_arrays: bool) -> ValueRef<'_> {
     match value {
-        ValueRef::StrArray([]) | ValueRef::IntArray([]) => ValueRef::Null,
+        ValueRef::StrArray([]) | ValueRef::IntArray([]) if !keeps_empty_arrays => ValueRef::Null,
         other => other,
     }
 }

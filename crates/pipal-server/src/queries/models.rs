@@ -1,0 +1,44 @@
+//! What the queries of the models have of their own.
+
+use super::ModelRequest;
+use crate::admission::{GroupStatuses, Question};
+use crate::api::measure;
+use pipal_api::write::Model;
+use pipal_query::QueryResult;
+use pipal_query::measure::QueryContext;
+
+macro_rules! model_request {
+    ($package:ident, $model:ident, $answer:path, $rows:ident) => {
+        impl ModelRequest for $package::QueryRequest {
+            type Response = $package::QueryResponse;
+
+            fn question(&self) -> Question<'_> {
+                Question {
+                    model: Model::$model,
+                    groups: &self.groups,
+                    name: &self.name,
+                    time_range: self.time_range.as_ref(),
+                    revisions: &self.group_mod_revisions,
+                }
+            }
+
+            fn is_traced(&self) -> bool {
+                self.trace
+            }
+
+            fn answer(&self, context: &QueryContext<'_>) -> QueryResult<Self::Response> {
+                $answer(context, self)
+            }
+
+            fn set_statuses(response: &mut Self::Response, statuses: GroupStatuses) {
+                response.group_statuses = statuses;
+            }
+
+            fn count(response: &Self::Response) -> usize {
+                response.$rows.len()
+            }
+        }
+    };
+}
+
+model_request!(measure, Measure, pipal_query::measure::query, data_points);

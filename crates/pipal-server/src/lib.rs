@@ -11,7 +11,9 @@ pub mod registry;
 pub mod serve;
 pub mod services;
 pub mod status;
+pub mod stream;
 mod time_text;
+pub mod trace;
 pub mod write;
 
 /// The packages of the wire contract under the names that this crate uses.

@@ -6,6 +6,8 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_types::Timestamp;
 
+mod models;
+
 use super::{MalformedWrite, Model, RawMessage, Slot, WriteSlots, WriteView};
 use crate::common::v1::Metadata;
 use crate::measure::v1::{DataPointSpec, DataPointValue, TagFamilySpec, WriteRequest};

@@ -2,7 +2,7 @@
 
 use super::ModelRequest;
 use crate::admission::{GroupStatuses, Question};
-use crate::api::measure;
+use crate::api::{measure, stream, trace};
 use pipal_api::write::Model;
 use pipal_query::QueryResult;
 use pipal_query::measure::QueryContext;
@@ -42,3 +42,5 @@ macro_rules! model_request {
 }
 
 model_request!(measure, Measure, pipal_query::measure::query, data_points);
+model_request!(stream, Stream, pipal_query::stream::query, elements);
+model_request!(trace, Trace, pipal_query::traces::query, traces);

@@ -14,6 +14,8 @@ use crate::api::database::top_n_aggregation_registry_service_server::TopNAggrega
 use crate::api::database::trace_registry_service_server::TraceRegistryServiceServer;
 use crate::api::measure::measure_service_server::MeasureServiceServer;
 use crate::api::schema::schema_barrier_service_server::SchemaBarrierServiceServer;
+use crate::api::stream::stream_service_server::StreamServiceServer;
+use crate::api::trace::trace_service_server::TraceServiceServer;
 use crate::guard::Guard;
 use crate::measure::MeasureFace;
 use crate::metrics::ServerMetrics;
@@ -23,6 +25,8 @@ use crate::services::{
     BarrierService, GroupService, HealthServer, HealthService, NodeIdentity, NodeService, SchemaService,
     SchemaStatusService,
 };
+use crate::stream::StreamFace;
+use crate::trace::TraceFace;
 use crate::write::{WriteContext, WriteRoutes};
 use pipal_api::write::Model;
 use pipal_model::{Error, Result};
@@ -101,14 +105,19 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     add!(ServiceServer, node.clone());
     add!(NodeQueryServiceServer, node.clone());
     add!(ClusterStateServiceServer, node);
-    let measures = Arc::new(MeasureFace { queries: shared.queries.clone(), metrics: shared.metrics.clone() });
-    let measures = MeasureServiceServer::from_arc(measures)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(shared.message_bytes_max);
-    let writes = |model, generated| {
-        WriteRoutes::new(model, generated, shared.writes.clone(), shared.message_bytes_max)
-    };
-    routes.add_service(writes(Model::Measure, measures));
+    macro_rules! add_model {
+        ($model:ident, $server:ident, $face:ident) => {{
+            let face = $face { queries: shared.queries.clone(), metrics: shared.metrics.clone() };
+            let generated = $server::new(face)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(shared.message_bytes_max);
+            let writes = shared.writes.clone();
+            routes.add_service(WriteRoutes::new(Model::$model, generated, writes, shared.message_bytes_max));
+        }};
+    }
+    add_model!(Measure, MeasureServiceServer, MeasureFace);
+    add_model!(Stream, StreamServiceServer, StreamFace);
+    add_model!(Trace, TraceServiceServer, TraceFace);
     routes.add_service(HealthServer(HealthService::new(shared.stopping.clone())));
     add_reflection(&mut routes)?;
     Ok(routes)

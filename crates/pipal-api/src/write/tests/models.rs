@@ -16,8 +16,7 @@ fn viewed_stream(bytes: &[u8]) -> Result<stream::v1::WriteRequest, MalformedWrit
         tag_families,
     });
     let spec = slots.spec().map_or(DataPointSpec::default(), |spec| DataPointSpec::decode(spec).unwrap());
-    let family =
-        |f: TagFamilySpec| stream::v1::TagFamilySpec { name: f.name, tag_names: f.tag_names };
+    let family = |f: TagFamilySpec| stream::v1::TagFamilySpec { name: f.name, tag_names: f.tag_names };
     let request = stream::v1::WriteRequest {
         metadata: view.metadata.map(|m| Metadata::decode(m.bytes).unwrap()),
         element,
@@ -88,7 +87,8 @@ fn any_stream_request() -> impl Strategy<Value = stream::v1::WriteRequest> {
         }),
         message_id: request.message_id,
         tag_family_spec: request.data_point_spec.map_or(Vec::new(), |spec| {
-            let family = |f: TagFamilySpec| stream::v1::TagFamilySpec { name: f.name, tag_names: f.tag_names };
+            let family =
+                |f: TagFamilySpec| stream::v1::TagFamilySpec { name: f.name, tag_names: f.tag_names };
             spec.tag_family_spec.into_iter().map(family).collect()
         }),
     })
@@ -101,9 +101,7 @@ fn any_trace_request() -> impl Strategy<Value = trace::v1::WriteRequest> {
             tags,
             span: request.message_id.to_be_bytes().to_vec().into(),
             version: request.message_id,
-            tag_spec: request
-                .data_point_spec
-                .map(|spec| trace::v1::TagSpec { tag_names: spec.field_names }),
+            tag_spec: request.data_point_spec.map(|spec| trace::v1::TagSpec { tag_names: spec.field_names }),
         }
     })
 }

@@ -17,7 +17,7 @@ async fn client(message_bytes_max: usize) -> MeasureServiceClient<Channel> {
     let face = MeasureFace { queries: world.queries.clone(), metrics: world.context.metrics.clone() };
     let routes = WriteRoutes::new(
         Model::Measure,
-        MeasureServiceServer::new(face),
+        MeasureServiceServer::new(face).accept_compressed(CompressionEncoding::Gzip),
         Arc::new(world.context.clone()),
         message_bytes_max,
     );

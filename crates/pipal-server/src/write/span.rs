@@ -67,3 +67,75 @@ fn timestamp(slot: &Slot<'_>) -> Option<Timestamp> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipal_api::common::v1::Metadata;
+    use pipal_api::database::v1::{TagType, Trace, TraceTagSpec};
+
+    fn places(spec: Option<&[&str]>) -> SpanPlaces {
+        let tag = |name: &str, ty: TagType| TraceTagSpec { name: name.into(), r#type: ty as i32 };
+        let trace = Trace {
+            metadata: Some(Metadata { group: "g".into(), name: "t".into(), ..Metadata::default() }),
+            tags: vec![
+                tag("trace_id", TagType::String),
+                tag("span_id", TagType::String),
+                tag("at", TagType::Timestamp),
+                tag("other", TagType::Timestamp),
+            ],
+            trace_id_tag_name: "trace_id".into(),
+            span_id_tag_name: "span_id".into(),
+            timestamp_tag_name: "at".into(),
+            ..Trace::default()
+        };
+        let schema = RowSchema::compile_trace(&trace, &[]).unwrap();
+        let spec = spec.map(|names| Spec {
+            families: vec![("trace".into(), names.iter().map(|name| (*name).to_owned()).collect())],
+            fields: Vec::new(),
+        });
+        SpanPlaces::of(&schema, spec.as_ref()).unwrap()
+    }
+
+    fn at(seconds: i64) -> Slot<'static> {
+        Slot::Timestamp(Timestamp { seconds, nanos: 0 })
+    }
+
+    const ID: Slot<'static> = Slot::Str(b"t1");
+
+    #[test]
+    fn the_time_is_that_of_its_tag_by_name_and_the_first_one_otherwise() {
+        let by_name = places(Some(&["other", "at", "trace_id", "span_id"]));
+        assert_eq!(by_name.time(&[at(1), at(2), ID, ID]), Some(2_000_000_000));
+        assert_eq!(by_name.time(&[at(1), Slot::Int(2), ID, ID]), Some(1_000_000_000));
+        let by_position = places(None);
+        assert_eq!(by_position.time(&[ID, at(3), at(4)]), Some(3_000_000_000));
+        assert_eq!(by_position.time(&[ID, ID, Slot::Int(4)]), None);
+        let fraction = Slot::Timestamp(Timestamp { seconds: 1, nanos: 1 });
+        assert_eq!(by_position.time(&[ID, ID, fraction]), None);
+    }
+
+    /// The reference accepts a trace id that is empty or binary, and then fails every query of every trace of the
+    /// segment.
+    #[test]
+    fn a_trace_id_is_a_text_that_is_not_empty() {
+        let places = places(None);
+        for id in [Slot::Null, Slot::Unset, Slot::Int(1), Slot::Str(b""), Slot::Binary(b"t1"), Slot::Binary(b"")] {
+            assert!(matches!(places.check(&[id, ID, at(1)]), Err(RowFault::Refused(_))), "{id:?}");
+        }
+        assert!(places.check(&[ID, ID, at(1)]).is_ok());
+        assert!(places.check(&[ID, Slot::Null, at(1)]).is_ok(), "a span id may be null");
+        assert!(matches!(places.check(&[]), Err(RowFault::Refused(_))));
+    }
+
+    #[test]
+    fn a_span_that_can_not_be_found_again_is_not_kept() {
+        for spec in [&["span_id", "at"][..], &["trace_id", "at", "at"], &["trace_id", "span_id", "x"]] {
+            let fault = places(Some(spec)).check(&[ID, at(1), at(1)]);
+            assert!(matches!(fault, Err(RowFault::NotKept)), "{spec:?}");
+        }
+        let short = places(Some(&["trace_id", "at", "span_id"])).check(&[ID, at(1)]);
+        assert!(matches!(short, Err(RowFault::Refused(_))), "the span id is named and missing");
+        assert!(matches!(places(None).check(&[ID, ID, Slot::Int(1)]), Err(RowFault::NotKept)));
+    }
+}

@@ -1,21 +1,18 @@
 //! Measure queries (measure specification, 3).
 //!
-//! A request is analysed into a plan ([`plan`]); the plan reads segments, tables and series ([`read`]); rows go into
+//! A request is analysed into a plan ([`plan`]); the plan reads segments, tables and series ([`crate::read`]); rows go into
 //! a sink that keeps the first ones, groups or aggregates ([`sink`]); what is left becomes messages ([`answer`]).
 
 mod answer;
-mod buffer;
 mod criteria;
-mod entity;
-mod order;
 mod plan;
 mod point;
-mod read;
+mod series_filter;
 mod sink;
-mod view;
 
 use crate::budget::{Budget, QUERY_BYTES_CEILING};
 use crate::error::QueryResult;
+use crate::read;
 use crate::schema::RowSchema;
 use crate::trace::Tracer;
 use pipal_api::json;
@@ -97,7 +94,7 @@ fn execute(context: &QueryContext<'_>, plan: &Plan, tracer: &mut Tracer) -> Quer
     let index_mode = context.groups.iter().any(|group| group.schema.index_mode);
     // An older row of an index-mode series may only be shown when all newer ones were looked at.
     let mut sink = Sink::new(plan, !index_mode);
-    read::read(context, plan, &mut sink, &budget, tracer)?;
+    read::read(context, &plan.reading(index_mode), &mut sink, &budget, tracer)?;
     tracer.enter(|| "iterator".into());
     let outcome = sink.finish();
     budget.check(outcome.rows.heap_bytes() + answer::message_bytes(plan, outcome.order.len()))?;

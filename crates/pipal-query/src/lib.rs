@@ -2,10 +2,16 @@
 
 pub mod analyzer;
 pub mod budget;
+pub mod context;
+mod entity;
 pub mod error;
+mod expression;
 pub mod measure;
+mod patterns;
+mod row_filter;
 pub mod schema;
 pub mod term;
 mod trace;
+mod values;
 
 pub use error::{QueryError, QueryResult};

@@ -4,11 +4,9 @@ use super::plan::{FieldSource, Operation, Output, Plan};
 use super::sink::Outcome;
 use super::view::View;
 use crate::trace::timestamp;
+use crate::values::{tag_value, text_of};
 use pipal_api::measure::v1::{DataPoint, data_point};
-use pipal_api::model::v1::{
-    FieldValue, Float, Int, IntArray, Str, StrArray, Tag, TagFamily, TagValue, field_value, tag_value,
-};
-use pipal_model::value::{decode_int_array, decode_str_array};
+use pipal_api::model::v1::{FieldValue, Float, Int, Str, Tag, TagFamily, TagValue, field_value};
 use pipal_model::{ColumnType, ValueRef};
 
 /// Builds the messages of the result rows that offset and limit leave.
@@ -106,23 +104,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The value of a tag. Empty arrays are null.
-pub(crate) fn tag_value(value: ValueRef<'_>) -> tag_value::Value {
-    match value {
-        ValueRef::Str(text) => tag_value::Value::Str(Str { value: text_of(text) }),
-        ValueRef::Int(value) => tag_value::Value::Int(Int { value }),
-        ValueRef::Binary(bytes) => tag_value::Value::BinaryData(bytes.to_vec().into()),
-        ValueRef::Timestamp(nanos) => tag_value::Value::Timestamp(timestamp(nanos)),
-        ValueRef::StrArray(bytes) if !bytes.is_empty() => {
-            tag_value::Value::StrArray(StrArray { value: decode_str_array(bytes).map(text_of).collect() })
-        }
-        ValueRef::IntArray(bytes) if !bytes.is_empty() => {
-            tag_value::Value::IntArray(IntArray { value: decode_int_array(bytes).collect() })
-        }
-        _ => tag_value::Value::Null(0),
-    }
-}
-
 /// The value of a field. A value that was not there when the row was written is null.
 pub(crate) fn field_value(value: ValueRef<'_>) -> field_value::Value {
     match value {
@@ -140,13 +121,5 @@ fn null_field(ty: ColumnType) -> field_value::Value {
         ColumnType::Str => field_value::Value::Str(Str::default()),
         ColumnType::Binary => field_value::Value::BinaryData(Default::default()),
         _ => field_value::Value::Null(0),
-    }
-}
-
-/// Text came through the API as UTF-8; damaged bytes are shown as such rather than failing the query.
-fn text_of(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
     }
 }

@@ -5,8 +5,8 @@
 //! false, open, true: a conjunction is the least of its sides and a disjunction the greatest (Kleene's logic), and
 //! whole columns of outcomes are combined in one loop.
 
-use super::super::criteria::{Criteria, Expression, Leaf, LeafTest, Target};
-use super::super::entity;
+use super::super::criteria::{Criteria, Leaf, LeafTest, Target};
+use crate::entity;
 use pipal_codec::Column;
 use pipal_engine::scan::MergedSeries;
 use pipal_model::ValueRef;
@@ -56,7 +56,7 @@ impl SeriesFilter {
                 },
             });
         }
-        let combined = combine(&criteria.expression, series.len(), &|leaf, out: &mut Vec<u8>| {
+        let combined = criteria.expression.outcomes(series.len(), &|leaf, out: &mut Vec<u8>| {
             out.extend((0..series.len()).map(|series| leaves[leaf].get(series)));
         });
         SeriesFilter { leaves, combined }
@@ -80,7 +80,7 @@ impl SeriesFilter {
         columns: &[Option<&Column>],
         rows: &mut Vec<u32>,
     ) {
-        let mask = combine(&criteria.expression, row_series.len(), &|leaf, out: &mut Vec<u8>| {
+        let mask = criteria.expression.outcomes(row_series.len(), &|leaf, out: &mut Vec<u8>| {
             let test = &criteria.leaves[leaf].test;
             let mut memo = Memo::new(test);
             for (row, series) in row_series.iter().enumerate() {
@@ -154,32 +154,6 @@ impl<'a> Memo<'a> {
                 self.last = Some((value, found));
                 found
             }
-        }
-    }
-}
-
-/// Combines columns of outcomes; `leaf` appends the `count` outcomes of a condition.
-fn combine(expression: &Expression, count: usize, leaf: &impl Fn(usize, &mut Vec<u8>)) -> Vec<u8> {
-    match expression {
-        Expression::Leaf(number) => {
-            let mut outcomes = Vec::with_capacity(count);
-            leaf(*number, &mut outcomes);
-            outcomes
-        }
-        Expression::And(left, right) => {
-            let mut outcomes = combine(left, count, leaf);
-            // Nothing can make a conjunction true again: the other side need not be looked at.
-            if outcomes.iter().any(|outcome| *outcome != FALSE) {
-                let other = combine(right, count, leaf);
-                outcomes.iter_mut().zip(other).for_each(|(a, b)| *a = (*a).min(b));
-            }
-            outcomes
-        }
-        Expression::Or(left, right) => {
-            let mut outcomes = combine(left, count, leaf);
-            let other = combine(right, count, leaf);
-            outcomes.iter_mut().zip(other).for_each(|(a, b)| *a = (*a).max(b));
-            outcomes
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The tags of an answer: which ones in which order, where their values come from, and their messages.
 
+use crate::context::GroupTarget;
 use crate::error::QueryResult;
-use crate::measure::GroupTarget;
 use crate::schema::RowSchema;
+use crate::values;
 use crate::view::{TagSource, View};
-use pipal_api::model::v1::{Int, IntArray, Str, StrArray, Tag, TagFamily, TagValue, tag_value};
+use pipal_api::model::v1::{IntArray, StrArray, Tag, TagFamily, TagValue, tag_value};
 use pipal_model::ValueRef;
-use pipal_model::value::{decode_int_array, decode_str_array};
 use std::ops::Range;
 
 /// Tags of the answer.
@@ -84,7 +84,7 @@ impl OutputTags {
         for family in &self.families {
             let mut tags = Vec::with_capacity(family.tags.len());
             for tag in &self.list[family.tags.clone()] {
-                let value = tag_value(view.tag_value(tag.sources[group], row, scratch), empty_arrays);
+                let value = shown(view.tag_value(tag.sources[group], row, scratch), empty_arrays);
                 tags.push(Tag { key: tag.name.clone(), value: Some(TagValue { value: Some(value) }) });
             }
             families.push(TagFamily { name: family.name.clone(), tags });
@@ -111,30 +111,10 @@ pub(crate) fn family_of<'f, 'a>(
     &mut families[at].1
 }
 
-/// The value of a tag. A value that was not there when the row was written is null.
-pub(crate) fn tag_value(value: ValueRef<'_>, empty_arrays: EmptyArrays) -> tag_value::Value {
-    match value {
-        ValueRef::Str(text) => tag_value::Value::Str(Str { value: text_of(text) }),
-        ValueRef::Int(value) => tag_value::Value::Int(Int { value }),
-        ValueRef::Binary(bytes) => tag_value::Value::BinaryData(bytes.to_vec().into()),
-        ValueRef::Timestamp(nanos) => tag_value::Value::Timestamp(crate::trace::timestamp(nanos)),
-        ValueRef::StrArray([]) | ValueRef::IntArray([]) if empty_arrays == EmptyArrays::Null => {
-            tag_value::Value::Null(0)
-        }
-        ValueRef::StrArray(bytes) => {
-            tag_value::Value::StrArray(StrArray { value: decode_str_array(bytes).map(text_of).collect() })
-        }
-        ValueRef::IntArray(bytes) => {
-            tag_value::Value::IntArray(IntArray { value: decode_int_array(bytes).collect() })
-        }
-        ValueRef::Absent | ValueRef::Null | ValueRef::Float(_) => tag_value::Value::Null(0),
-    }
-}
-
-/// Text came through the API as UTF-8; damaged bytes are shown as such rather than failing the query.
-pub(crate) fn text_of(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+fn shown(value: ValueRef<'_>, empty_arrays: EmptyArrays) -> tag_value::Value {
+    match (value, empty_arrays) {
+        (ValueRef::StrArray([]), EmptyArrays::Kept) => tag_value::Value::StrArray(StrArray::default()),
+        (ValueRef::IntArray([]), EmptyArrays::Kept) => tag_value::Value::IntArray(IntArray::default()),
+        (value, _) => values::tag_value(value),
     }
 }

@@ -2,8 +2,9 @@
 
 use super::plan::{Operation, Plan};
 use super::sink::Outcome;
-use crate::tags::{EmptyArrays, text_of};
+use crate::tags::EmptyArrays;
 use crate::trace::timestamp;
+use crate::values::text_of;
 use crate::view::View;
 use pipal_api::measure::v1::{DataPoint, data_point};
 use pipal_api::model::v1::{FieldValue, Float, Int, Str, TagFamily, field_value};

@@ -5,12 +5,13 @@
 //! false, open, true: a conjunction is the least of its sides and a disjunction the greatest (Kleene's logic), and
 //! whole columns of outcomes are combined in one loop.
 
-use super::criteria::{Criteria, Expression, Leaf, LeafTest, Target};
+use super::criteria::{Criteria, Leaf, LeafTest, Target};
 use crate::entity;
 use crate::read;
+use crate::schema::RowSchema;
 use pipal_codec::Column;
 use pipal_engine::scan::MergedSeries;
-use pipal_model::ValueRef;
+use pipal_model::{ColumnKey, ValueRef};
 
 const FALSE: u8 = 0;
 const OPEN: u8 = 1;
@@ -45,9 +46,9 @@ fn outcome(matches: bool) -> u8 {
 }
 
 impl read::Criteria for Criteria {
-    fn columns(&self) -> Vec<Option<usize>> {
+    fn columns(&self, schema: &RowSchema) -> Vec<Option<ColumnKey>> {
         let column = |leaf: &Leaf| match leaf.target {
-            Target::Column(column) => Some(column),
+            Target::Column(column) => schema.layout().columns().get(column).map(|column| column.key.clone()),
             Target::Entity(_) | Target::Nothing => None,
         };
         self.leaves.iter().map(column).collect()
@@ -76,7 +77,7 @@ impl<'a> SeriesFilter<'a> {
                 },
             });
         }
-        let combined = combine(&criteria.expression, series.len(), &|leaf, out: &mut Vec<u8>| {
+        let combined = criteria.expression.outcomes(series.len(), &|leaf, out: &mut Vec<u8>| {
             out.extend((0..series.len()).map(|series| leaves[leaf].get(series)));
         });
         SeriesFilter { criteria, leaves, combined }
@@ -94,7 +95,7 @@ impl read::SeriesOutcomes for SeriesFilter<'_> {
 
     fn retain(&self, row_series: &[u32], columns: &[Option<&Column>], rows: &mut Vec<u32>) {
         let criteria = self.criteria;
-        let mask = combine(&criteria.expression, row_series.len(), &|leaf, out: &mut Vec<u8>| {
+        let mask = criteria.expression.outcomes(row_series.len(), &|leaf, out: &mut Vec<u8>| {
             let test = &criteria.leaves[leaf].test;
             let mut memo = Memo::new(test);
             for (row, series) in row_series.iter().enumerate() {
@@ -167,32 +168,6 @@ impl<'a> Memo<'a> {
                 self.last = Some((value, found));
                 found
             }
-        }
-    }
-}
-
-/// Combines columns of outcomes; `leaf` appends the `count` outcomes of a condition.
-fn combine(expression: &Expression, count: usize, leaf: &impl Fn(usize, &mut Vec<u8>)) -> Vec<u8> {
-    match expression {
-        Expression::Leaf(number) => {
-            let mut outcomes = Vec::with_capacity(count);
-            leaf(*number, &mut outcomes);
-            outcomes
-        }
-        Expression::And(left, right) => {
-            let mut outcomes = combine(left, count, leaf);
-            // Nothing can make a conjunction true again: the other side need not be looked at.
-            if outcomes.iter().any(|outcome| *outcome != FALSE) {
-                let other = combine(right, count, leaf);
-                outcomes.iter_mut().zip(other).for_each(|(a, b)| *a = (*a).min(b));
-            }
-            outcomes
-        }
-        Expression::Or(left, right) => {
-            let mut outcomes = combine(left, count, leaf);
-            let other = combine(right, count, leaf);
-            outcomes.iter_mut().zip(other).for_each(|(a, b)| *a = (*a).max(b));
-            outcomes
         }
     }
 }

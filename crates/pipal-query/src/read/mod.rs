@@ -11,8 +11,9 @@ mod resolve;
 mod unit;
 
 use crate::budget::Budget;
+use crate::context::QueryContext;
 use crate::error::QueryResult;
-use crate::measure::QueryContext;
+use crate::schema::RowSchema;
 use crate::shape::Shape;
 use crate::trace::Tracer;
 use crate::view::View;
@@ -21,7 +22,7 @@ use pipal_codec::Column;
 use pipal_engine::TermFilter;
 use pipal_engine::rows::{EntitySelector, ReadStats};
 use pipal_engine::scan::{MergedSeries, ScanBatch, ScanRequest};
-use pipal_model::TimeRange;
+use pipal_model::{ColumnKey, TimeRange};
 use regions::Region;
 use resolve::Resolver;
 use unit::{GroupReader, Unit, narrowed};
@@ -64,8 +65,8 @@ pub(crate) enum Duplicates {
 
 /// Conditions of one group on series and rows.
 pub(crate) trait Criteria {
-    /// Per condition the column of the layout that it tests, if it tests one.
-    fn columns(&self) -> Vec<Option<usize>>;
+    /// Per condition the column that it tests, if it tests one.
+    fn columns(&self, schema: &RowSchema) -> Vec<Option<ColumnKey>>;
 
     /// Applies the conditions to the series of a table. `attributes` holds, per condition on an attribute, its values.
     fn on_series<'a>(

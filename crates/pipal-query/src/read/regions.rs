@@ -1,8 +1,8 @@
 //! Segments of all groups, in order, united where their times overlap.
 
 use super::ReadPlan;
+use crate::context::QueryContext;
 use crate::error::{QueryError, QueryResult};
-use crate::measure::QueryContext;
 use pipal_engine::scan::SegmentSnapshot;
 use pipal_model::TimeRange;
 

@@ -52,12 +52,11 @@ impl<'a> GroupReader<'a> {
             let position = known.then(|| reader.attribute_position(key));
             reader.shape_attributes.push(position);
         }
-        for column in plan.criteria.iter().flat_map(|criteria| criteria.columns()) {
-            let column = column.and_then(|column| schema.layout().columns().get(column));
-            let position =
-                column.filter(|column| column.attribute).map(|c| reader.attribute_position(&c.key));
+        for key in plan.criteria.iter().flat_map(|criteria| criteria.columns(schema)) {
+            let attribute = key.as_ref().filter(|key| reader.is_attribute(key));
+            let position = attribute.map(|key| reader.attribute_position(key));
             reader.leaf_attributes.push(position);
-            reader.leaf_columns.push(column.map(|column| column.key.clone()));
+            reader.leaf_columns.push(key);
         }
         reader
     }

@@ -11,6 +11,7 @@ use super::{GroupTarget, QueryContext};
 use crate::error::{QueryError, QueryResult};
 use crate::order::{Order, Ties};
 use crate::read::{Duplicates, GroupRead, ReadPlan};
+use crate::rule_order::tag_of_rule;
 use crate::schema::RowSchema;
 use crate::shape::Shape;
 use pipal_api::measure::v1::QueryRequest;
@@ -152,39 +153,11 @@ fn order_of(request: Option<&QueryOrder>, groups: &[GroupTarget], shape: &mut Sh
     let descending = request.is_some_and(|order| order.sort == Sort::Desc as i32);
     let rule = request.map_or("", |order| order.index_rule_name.as_str());
     if !rule.is_empty() {
-        return order_by_rule(rule, descending, groups, shape);
+        let sources = tag_of_rule(rule, groups, |_| true, shape)?;
+        return Ok(Order::Tag { descending, sources, ties: Ties::SeriesMissingLast });
     }
     if groups.iter().all(|group| group.schema.index_mode) {
         return Ok(Order::Series);
     }
     Ok(Order::Time { descending })
-}
-
-/// Rules of one name must lead to the same tag in every group.
-fn order_by_rule(
-    name: &str,
-    descending: bool,
-    groups: &[GroupTarget],
-    shape: &mut Shape,
-) -> QueryResult<Order> {
-    let mut sources = Vec::with_capacity(groups.len());
-    let mut first_tag: Option<&str> = None;
-    for group in groups {
-        let schema = &group.schema;
-        let undefined = || QueryError::invalid(format!("{name}: index is not define for the tag"));
-        let rule = schema.find_rule(name).ok_or_else(undefined)?;
-        if rule.no_sort {
-            return Err(QueryError::invalid(format!("{name}: index does not support sorting")));
-        }
-        let tag = rule.tags.iter().find(|tag| schema.find_tag(tag).is_some()).ok_or_else(undefined)?;
-        if first_tag.is_some_and(|first| *first != **tag) {
-            return Err(QueryError::invalid(format!(
-                "{name}: the index rule is on different tags in the groups"
-            )));
-        }
-        first_tag = Some(tag);
-        let place = schema.find_tag(tag).ok_or_else(undefined)?;
-        sources.push(shape.source_of(schema, place));
-    }
-    Ok(Order::Tag { descending, sources, ties: Ties::SeriesMissingLast })
 }

@@ -1,8 +1,8 @@
 //! Grouping, aggregation and top: what is checked of them before rows are read (measure specification, 3.8, 3.9).
 
 use super::Output;
+use crate::context::GroupTarget;
 use crate::error::{QueryError, QueryResult};
-use crate::measure::GroupTarget;
 use crate::order::Ranking;
 use pipal_api::measure::v1::QueryRequest;
 use pipal_api::model::v1::{AggregationFunction, Sort};

@@ -1,7 +1,7 @@
 //! Which tags and fields an answer shows, in which order, and where their values come from.
 
+use crate::context::GroupTarget;
 use crate::error::{QueryError, QueryResult};
-use crate::measure::GroupTarget;
 use crate::schema::RowSchema;
 use crate::shape::Shape;
 use crate::tags::{OutputTags, family_of};

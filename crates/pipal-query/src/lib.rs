@@ -2,10 +2,27 @@
 
 pub mod analyzer;
 pub mod budget;
+mod buffer;
+pub mod context;
+mod entity;
 pub mod error;
+mod expression;
+mod first_rows;
+mod key_values;
 pub mod measure;
+mod order;
+mod patterns;
+mod read;
+mod row_filter;
+mod rule_order;
 pub mod schema;
+mod series_patterns;
+mod shape;
+pub mod stream;
+mod tags;
 pub mod term;
 mod trace;
+mod values;
+mod view;
 
 pub use error::{QueryError, QueryResult};

@@ -1,73 +1,24 @@
 //! Measure queries (measure specification, 3).
 //!
-//! A request is analysed into a plan ([`plan`]); the plan reads segments, tables and series ([`read`]); rows go into
+//! A request is analysed into a plan ([`plan`]); the plan reads segments, tables and series ([`crate::read`]); rows go into
 //! a sink that keeps the first ones, groups or aggregates ([`sink`]); what is left becomes messages ([`answer`]).
 
 mod answer;
-mod buffer;
 mod criteria;
-mod entity;
-mod order;
 mod plan;
 mod point;
-mod read;
+mod series_filter;
 mod sink;
-mod view;
 
 use crate::budget::{Budget, QUERY_BYTES_CEILING};
+pub use crate::context::{GroupTarget, QueryContext, Snapshots};
 use crate::error::QueryResult;
-use crate::schema::RowSchema;
+use crate::read;
 use crate::trace::Tracer;
 use pipal_api::json;
 use pipal_api::measure::v1::{DataPoint, QueryRequest, QueryResponse};
-use pipal_engine::{CancelToken, Engine, GroupId, Snapshot};
-use pipal_model::{MemoryPool, Result, TimeRange};
 use plan::Plan;
 use sink::Sink;
-use std::sync::Arc;
-
-/// Where queries find rows: the engine, or a stand-in for tests.
-pub trait Snapshots {
-    /// The segments of a group that overlap the range and have not expired.
-    fn snapshot(&self, group: GroupId, time: TimeRange) -> Result<Snapshot>;
-}
-
-impl Snapshots for Engine {
-    fn snapshot(&self, group: GroupId, time: TimeRange) -> Result<Snapshot> {
-        Engine::snapshot(self, group, time)
-    }
-}
-
-/// A group that is queried.
-#[derive(Clone, Debug)]
-pub struct GroupTarget {
-    /// The incarnation.
-    pub id: GroupId,
-    /// The measure there.
-    pub schema: Arc<RowSchema>,
-}
-
-/// What a query needs beside its request. The caller has checked what needs the registry: that the measure exists in
-/// every group, revisions, and that the time range is valid.
-#[derive(Clone, Copy)]
-pub struct QueryContext<'a> {
-    /// The engine.
-    pub snapshots: &'a dyn Snapshots,
-    /// The groups of the request in order, each once.
-    pub groups: &'a [GroupTarget],
-    /// The time range, both ends included; begin is raised to the creation of the measure where the protocol asks.
-    pub time: TimeRange,
-    /// Nanoseconds since the epoch, for the trace.
-    pub now: i64,
-    /// Name of this node, for the trace.
-    pub node: &'a str,
-    /// Tells the query to stop.
-    pub cancel: &'a CancelToken,
-    /// The memory that all queries share.
-    pub memory: &'a Arc<MemoryPool>,
-    /// Most bytes that the query may hold, usually [`crate::budget::QUERY_BYTES_MAX`].
-    pub memory_limit_bytes: usize,
-}
 
 /// Answers a measure query. Errors: queries that cannot be analysed, the memory limit, cancellation, the engine's.
 pub fn query(context: &QueryContext<'_>, request: &QueryRequest) -> QueryResult<QueryResponse> {
@@ -97,7 +48,7 @@ fn execute(context: &QueryContext<'_>, plan: &Plan, tracer: &mut Tracer) -> Quer
     let index_mode = context.groups.iter().any(|group| group.schema.index_mode);
     // An older row of an index-mode series may only be shown when all newer ones were looked at.
     let mut sink = Sink::new(plan, !index_mode);
-    read::read(context, plan, &mut sink, &budget, tracer)?;
+    read::read(context, &plan.reading(index_mode), &mut sink, &budget, tracer)?;
     tracer.enter(|| "iterator".into());
     let outcome = sink.finish();
     budget.check(outcome.rows.heap_bytes() + answer::message_bytes(plan, outcome.order.len()))?;

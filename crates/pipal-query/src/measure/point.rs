@@ -5,12 +5,12 @@
 
 use super::answer::{Builder, message_bytes};
 use super::criteria::LeafTest;
-use super::order::Order;
 use super::plan::{Operation, Plan};
-use super::view::{SeriesInfo, View};
 use super::{GroupTarget, QueryContext};
 use crate::budget::Budget;
 use crate::error::QueryResult;
+use crate::order::Order;
+use crate::view::{SeriesInfo, View};
 use pipal_api::measure::v1::DataPoint;
 use pipal_codec::Column;
 use pipal_engine::rows::{EntitySelector, ResourceKey, RowKind};

@@ -1,7 +1,7 @@
 //! Rows that a query keeps: candidates for the answer, and rows of series that lie in several shards or groups.
 
-use super::plan::Shape;
-use super::view::{SeriesInfo, View};
+use crate::shape::Shape;
+use crate::view::{SeriesInfo, View};
 use pipal_codec::{Column, Presence, column::BytesData};
 use pipal_model::ValueRef;
 

@@ -5,11 +5,13 @@
 //! false, open, true: a conjunction is the least of its sides and a disjunction the greatest (Kleene's logic), and
 //! whole columns of outcomes are combined in one loop.
 
-use super::super::criteria::{Criteria, Expression, Leaf, LeafTest, Target};
-use super::super::entity;
+use super::criteria::{Criteria, Leaf, LeafTest, Target};
+use crate::entity;
+use crate::read;
+use crate::schema::RowSchema;
 use pipal_codec::Column;
 use pipal_engine::scan::MergedSeries;
-use pipal_model::ValueRef;
+use pipal_model::{ColumnKey, ValueRef};
 
 const FALSE: u8 = 0;
 const OPEN: u8 = 1;
@@ -17,7 +19,8 @@ const TRUE: u8 = 2;
 
 /// Outcomes of the criteria for the series of a table.
 #[derive(Debug)]
-pub(super) struct SeriesFilter {
+struct SeriesFilter<'a> {
+    criteria: &'a Criteria,
     leaves: Vec<Outcomes>,
     combined: Vec<u8>,
 }
@@ -42,9 +45,27 @@ fn outcome(matches: bool) -> u8 {
     if matches { TRUE } else { FALSE }
 }
 
-impl SeriesFilter {
-    /// Evaluates all conditions for all series. `attributes` holds, per condition on an attribute, its values.
-    pub fn new(criteria: &Criteria, series: &MergedSeries, attributes: &[Option<&Column>]) -> Self {
+impl read::Criteria for Criteria {
+    fn columns(&self, schema: &RowSchema) -> Vec<Option<ColumnKey>> {
+        let column = |leaf: &Leaf| match leaf.target {
+            Target::Column(column) => schema.layout().columns().get(column).map(|column| column.key.clone()),
+            Target::Entity(_) | Target::Nothing => None,
+        };
+        self.leaves.iter().map(column).collect()
+    }
+
+    fn on_series<'a>(
+        &'a self,
+        series: &MergedSeries,
+        attributes: &[Option<&Column>],
+    ) -> Box<dyn read::SeriesOutcomes + 'a> {
+        Box::new(SeriesFilter::new(self, series, attributes))
+    }
+}
+
+impl<'a> SeriesFilter<'a> {
+    /// Evaluates all conditions for all series.
+    fn new(criteria: &'a Criteria, series: &MergedSeries, attributes: &[Option<&Column>]) -> Self {
         let mut leaves = Vec::with_capacity(criteria.leaves.len());
         for (i, leaf) in criteria.leaves.iter().enumerate() {
             leaves.push(match leaf.target {
@@ -56,31 +77,25 @@ impl SeriesFilter {
                 },
             });
         }
-        let combined = combine(&criteria.expression, series.len(), &|leaf, out: &mut Vec<u8>| {
+        let combined = criteria.expression.outcomes(series.len(), &|leaf, out: &mut Vec<u8>| {
             out.extend((0..series.len()).map(|series| leaves[leaf].get(series)));
         });
-        SeriesFilter { leaves, combined }
+        SeriesFilter { criteria, leaves, combined }
     }
+}
 
-    /// Series that the criteria do not rule out.
-    pub fn chosen(&self) -> Vec<u32> {
+impl read::SeriesOutcomes for SeriesFilter<'_> {
+    fn chosen(&self) -> Vec<u32> {
         (0..self.combined.len() as u32).filter(|series| self.combined[*series as usize] != FALSE).collect()
     }
 
-    /// True when rows of some series have to be looked at.
-    pub fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.combined.contains(&OPEN)
     }
 
-    /// Keeps of `rows` those that the criteria accept. `columns` holds, per condition on a column, its values.
-    pub fn retain(
-        &self,
-        criteria: &Criteria,
-        row_series: &[u32],
-        columns: &[Option<&Column>],
-        rows: &mut Vec<u32>,
-    ) {
-        let mask = combine(&criteria.expression, row_series.len(), &|leaf, out: &mut Vec<u8>| {
+    fn retain(&self, row_series: &[u32], columns: &[Option<&Column>], rows: &mut Vec<u32>) {
+        let criteria = self.criteria;
+        let mask = criteria.expression.outcomes(row_series.len(), &|leaf, out: &mut Vec<u8>| {
             let test = &criteria.leaves[leaf].test;
             let mut memo = Memo::new(test);
             for (row, series) in row_series.iter().enumerate() {
@@ -93,8 +108,7 @@ impl SeriesFilter {
         rows.retain(|row| mask[*row as usize] == TRUE);
     }
 
-    /// Bytes held.
-    pub fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self) -> usize {
         self.combined.len() * (1 + self.leaves.len())
     }
 }
@@ -154,32 +168,6 @@ impl<'a> Memo<'a> {
                 self.last = Some((value, found));
                 found
             }
-        }
-    }
-}
-
-/// Combines columns of outcomes; `leaf` appends the `count` outcomes of a condition.
-fn combine(expression: &Expression, count: usize, leaf: &impl Fn(usize, &mut Vec<u8>)) -> Vec<u8> {
-    match expression {
-        Expression::Leaf(number) => {
-            let mut outcomes = Vec::with_capacity(count);
-            leaf(*number, &mut outcomes);
-            outcomes
-        }
-        Expression::And(left, right) => {
-            let mut outcomes = combine(left, count, leaf);
-            // Nothing can make a conjunction true again: the other side need not be looked at.
-            if outcomes.iter().any(|outcome| *outcome != FALSE) {
-                let other = combine(right, count, leaf);
-                outcomes.iter_mut().zip(other).for_each(|(a, b)| *a = (*a).min(b));
-            }
-            outcomes
-        }
-        Expression::Or(left, right) => {
-            let mut outcomes = combine(left, count, leaf);
-            let other = combine(right, count, leaf);
-            outcomes.iter_mut().zip(other).for_each(|(a, b)| *a = (*a).max(b));
-            outcomes
         }
     }
 }

@@ -1,11 +1,10 @@
 //! A unit of reading: the chosen series of one table, and everything that is known of them before rows are read.
 
-use super::super::criteria::Target;
-use super::super::plan::{GroupPlan, Shape};
-use super::super::view::SeriesInfo;
-use super::filter::SeriesFilter;
+use super::{GroupRead, SeriesOutcomes};
 use crate::error::QueryResult;
 use crate::schema::RowSchema;
+use crate::shape::Shape;
+use crate::view::SeriesInfo;
 use pipal_codec::{Column, Validity};
 use pipal_engine::rows::{EntitySelector, ResourceKey, RowBatch, RowKind};
 use pipal_engine::scan::{MergedSeries, TableSnapshot};
@@ -18,7 +17,7 @@ pub(super) struct GroupReader<'a> {
     /// Position of the group among those of the query.
     pub group: usize,
     /// Criteria and selectors.
-    pub plan: &'a GroupPlan,
+    pub plan: &'a GroupRead<'a>,
     /// The schema.
     pub schema: &'a RowSchema,
     /// Names the rows in the engine.
@@ -36,7 +35,7 @@ pub(super) struct GroupReader<'a> {
 
 impl<'a> GroupReader<'a> {
     /// Prepares a group.
-    pub fn new(group: usize, plan: &'a GroupPlan, schema: &'a RowSchema, shape: &Shape) -> Self {
+    pub fn new(group: usize, plan: &'a GroupRead<'a>, schema: &'a RowSchema, shape: &Shape) -> Self {
         let mut reader = GroupReader {
             group,
             plan,
@@ -53,15 +52,11 @@ impl<'a> GroupReader<'a> {
             let position = known.then(|| reader.attribute_position(key));
             reader.shape_attributes.push(position);
         }
-        for leaf in plan.criteria.iter().flat_map(|criteria| &criteria.leaves) {
-            let column = match leaf.target {
-                Target::Column(column) => schema.layout().columns().get(column),
-                Target::Entity(_) | Target::Nothing => None,
-            };
-            let position =
-                column.filter(|column| column.attribute).map(|c| reader.attribute_position(&c.key));
+        for key in plan.criteria.iter().flat_map(|criteria| criteria.columns(schema)) {
+            let attribute = key.as_ref().filter(|key| reader.is_attribute(key));
+            let position = attribute.map(|key| reader.attribute_position(key));
             reader.leaf_attributes.push(position);
-            reader.leaf_columns.push(column.map(|column| column.key.clone()));
+            reader.leaf_columns.push(key);
         }
         reader
     }
@@ -84,7 +79,7 @@ impl<'a> GroupReader<'a> {
 
     /// Entities of a table among which are all that the criteria accept; none when no index can tell.
     pub fn candidates(&self, table: &TableSnapshot) -> QueryResult<Option<Vec<Vec<u8>>>> {
-        Ok(table.candidates(&self.schema.name, &self.plan.terms)?)
+        Ok(table.candidates(&self.schema.name, self.plan.terms)?)
     }
 
     /// Finds the series of a table that the criteria do not rule out; none when there are none.
@@ -105,7 +100,7 @@ impl<'a> GroupReader<'a> {
         let filter = self.plan.criteria.as_ref().map(|criteria| {
             let columns: Vec<Option<&Column>> =
                 self.leaf_attributes.iter().map(|at| at.and_then(|at| attributes.columns.get(at))).collect();
-            SeriesFilter::new(criteria, &series, &columns)
+            criteria.on_series(&series, &columns)
         });
         let chosen = match &filter {
             Some(filter) => filter.chosen(),
@@ -118,7 +113,7 @@ impl<'a> GroupReader<'a> {
         for &chosen in &chosen {
             sids[chosen as usize] = self.hasher.sid(series.entity(chosen as usize));
         }
-        let filter = filter.filter(SeriesFilter::is_open);
+        let filter = filter.filter(|filter| filter.is_open());
         let mut unit = Unit {
             reader: self,
             table,
@@ -161,7 +156,7 @@ pub(super) struct Unit<'a> {
     pub series: MergedSeries,
     attributes: RowBatch,
     /// The criteria, when rows have to be looked at.
-    pub filter: Option<SeriesFilter>,
+    pub filter: Option<Box<dyn SeriesOutcomes + 'a>>,
     /// Series to read, ascending.
     pub chosen: Vec<u32>,
     /// Series ids; 0 for series that are not chosen.
@@ -220,7 +215,7 @@ impl Unit<'_> {
     pub fn heap_bytes(&self) -> usize {
         self.series.heap_bytes()
             + self.attributes.heap_bytes()
-            + self.filter.as_ref().map_or(0, SeriesFilter::heap_bytes)
+            + self.filter.as_ref().map_or(0, |filter| filter.heap_bytes())
             + self.chosen.capacity() * 4
             + self.sids.capacity() * 8
     }

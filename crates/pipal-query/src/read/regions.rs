@@ -1,9 +1,8 @@
 //! Segments of all groups, in order, united where their times overlap.
 
-use super::super::QueryContext;
-use super::super::plan::Plan;
-use super::refuse_unservable;
-use crate::error::QueryResult;
+use super::ReadPlan;
+use crate::context::QueryContext;
+use crate::error::{QueryError, QueryResult};
 use pipal_engine::scan::SegmentSnapshot;
 use pipal_model::TimeRange;
 
@@ -39,15 +38,17 @@ impl Region {
     }
 }
 
-/// The regions of a query, oldest first. Errors: criteria that name no series although there are segments.
-pub(super) fn of(context: &QueryContext<'_>, plan: &Plan) -> QueryResult<Vec<Region>> {
+/// The regions of a query, oldest first. Errors: criteria that cannot be served although there are segments.
+pub(super) fn of(context: &QueryContext<'_>, plan: &ReadPlan<'_>) -> QueryResult<Vec<Region>> {
     let mut segments: Vec<(usize, SegmentSnapshot)> = Vec::new();
     for (position, (group, group_plan)) in context.groups.iter().zip(&plan.groups).enumerate() {
         let snapshot = context.snapshots.snapshot(group.id, context.time)?;
         if snapshot.segments.is_empty() {
             continue;
         }
-        refuse_unservable(group_plan)?;
+        if let Some(refusal) = group_plan.refusal {
+            return Err(QueryError::invalid(refusal));
+        }
         segments.extend(snapshot.segments.into_iter().map(|segment| (position, segment)));
     }
     segments.sort_by_key(|(_, segment)| segment.bounds.start);

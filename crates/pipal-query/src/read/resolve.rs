@@ -2,10 +2,10 @@
 //! series over shards, and the same measure may have the same series in several groups (measure specification,
 //! 3.11 and 5.19). Of rows with one series and time the greatest version stays.
 
-use super::super::buffer::RowBuffer;
-use super::super::plan::Shape;
-use super::super::view::View;
 use super::unit::Unit;
+use crate::buffer::RowBuffer;
+use crate::shape::Shape;
+use crate::view::View;
 use hashbrown::HashSet;
 
 /// Ids of the series that more than one unit has.

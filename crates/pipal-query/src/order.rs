@@ -1,7 +1,7 @@
-//! The order of rows (measure specification, 3.9 and 3.10), as keys that compare fast.
+//! The order of rows (measure specification, 3.9 and 3.10; stream specification, 10), as keys that compare fast.
 
-use super::view::{TagSource, View};
 use crate::term::sort_term;
+use crate::view::{TagSource, View};
 use hashbrown::HashMap;
 use pipal_model::ValueRef;
 use std::cmp::Ordering;
@@ -14,15 +14,26 @@ pub(crate) enum Order {
         /// Newest first; equal times still by rising series id.
         descending: bool,
     },
-    /// By the value of a tag, those without it last; then by series id, inside a series by rising time.
+    /// By the value of a tag.
     Tag {
         /// Greatest first.
         descending: bool,
         /// Where the tag comes from, per group.
         sources: Vec<TagSource>,
+        /// Where rows without it go, and what orders rows of one value.
+        ties: Ties,
     },
     /// By series id: rows of index mode, whose times mean nothing.
     Series,
+}
+
+/// What the models order differently behind the value of a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ties {
+    /// Rows without the tag are last in both directions. Equal values go by series id, then by rising time.
+    SeriesMissingLast,
+    /// Rows without the tag rank lowest: first when ascending. Equal values go by rising time, then by series id.
+    TimeMissingLowest,
 }
 
 /// Ranks rows by a number before their order counts, best first.
@@ -79,11 +90,16 @@ impl Terms {
         number
     }
 
-    fn compare(&self, a: u32, b: u32, descending: bool) -> Ordering {
+    fn compare(&self, a: u32, b: u32, descending: bool, missing_first: bool) -> Ordering {
         match (a, b) {
             _ if a == b => Ordering::Equal,
-            (TERM_MISSING, _) => Ordering::Greater,
-            (_, TERM_MISSING) => Ordering::Less,
+            (TERM_MISSING, _) | (_, TERM_MISSING) => {
+                if (a == TERM_MISSING) == missing_first {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
             _ if descending => self.texts[b as usize].cmp(&self.texts[a as usize]),
             _ => self.texts[a as usize].cmp(&self.texts[b as usize]),
         }
@@ -126,11 +142,14 @@ impl Sorter {
             Order::Time { descending: false } => (0, time, sid),
             Order::Time { descending: true } => (0, !time, sid),
             Order::Series => (0, sid, time),
-            Order::Tag { sources, .. } => {
+            Order::Tag { sources, ties, .. } => {
                 let value = view.tag_value(sources[group], row, &mut self.scratch);
                 let present = sort_term(value, &mut self.term_bytes);
                 let term = if present { self.terms.intern(&self.term_bytes) } else { TERM_MISSING };
-                (term, sid, time)
+                match ties {
+                    Ties::SeriesMissingLast => (term, sid, time),
+                    Ties::TimeMissingLowest => (term, time, sid),
+                }
             }
         };
         SortKey { tier, term, rank, first, second }
@@ -138,10 +157,15 @@ impl Sorter {
 
     /// The order of two rows.
     pub fn compare(&self, a: &SortKey, b: &SortKey) -> Ordering {
-        let descending = matches!(self.order, Order::Tag { descending: true, .. });
+        let (descending, missing_first) = match self.order {
+            Order::Tag { descending, ties, .. } => {
+                (descending, !descending && ties == Ties::TimeMissingLowest)
+            }
+            Order::Time { .. } | Order::Series => (false, false),
+        };
         (a.tier, a.rank)
             .cmp(&(b.tier, b.rank))
-            .then_with(|| self.terms.compare(a.term, b.term, descending))
+            .then_with(|| self.terms.compare(a.term, b.term, descending, missing_first))
             .then_with(|| (a.first, a.second).cmp(&(b.first, b.second)))
     }
 
@@ -152,6 +176,20 @@ impl Sorter {
             (Order::Time { descending: true }, None) => Some(int_of_ordered(!key.first)),
             _ => None,
         }
+    }
+
+    /// True when rows are ordered by nothing but time, so that later regions hold worse rows only.
+    pub fn is_by_time(&self) -> bool {
+        matches!(self.order, Order::Time { .. }) && self.ranking.is_none()
+    }
+
+    /// Positions of the keys in their order; positions of equal keys keep theirs.
+    pub fn sorted_positions(&self, keys: &[SortKey]) -> Vec<u32> {
+        let mut positions: Vec<u32> = (0..keys.len() as u32).collect();
+        if !keys.is_sorted_by(|a, b| self.compare(a, b).is_le()) {
+            positions.sort_by(|a, b| self.compare(&keys[*a as usize], &keys[*b as usize]));
+        }
+        positions
     }
 
     /// Bytes held.
@@ -205,14 +243,16 @@ mod tests {
     }
 
     #[test]
-    fn missing_terms_are_last_in_both_directions() {
+    fn missing_terms_are_at_the_end_that_is_asked_for() {
         let mut terms = Terms::default();
         let (a, b) = (terms.intern(b"a"), terms.intern(b"b"));
         assert_eq!(terms.intern(b"a"), a);
-        assert_eq!(terms.compare(a, b, false), Ordering::Less);
-        assert_eq!(terms.compare(a, b, true), Ordering::Greater);
+        assert_eq!(terms.compare(a, b, false, true), Ordering::Less);
+        assert_eq!(terms.compare(a, b, true, true), Ordering::Greater);
         for descending in [false, true] {
-            assert_eq!(terms.compare(TERM_MISSING, b, descending), Ordering::Greater);
+            assert_eq!(terms.compare(TERM_MISSING, b, descending, false), Ordering::Greater);
+            assert_eq!(terms.compare(b, TERM_MISSING, descending, true), Ordering::Greater);
+            assert_eq!(terms.compare(TERM_MISSING, TERM_MISSING, descending, true), Ordering::Equal);
         }
     }
 }

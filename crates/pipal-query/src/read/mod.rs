@@ -2,26 +2,27 @@
 //!
 //! Segments whose times overlap form a *region*; the segments of one group never do. Regions are visited in the
 //! order of the query, so that a limit ends the reading early.
+//!
+//! The models differ in their conditions ([`Criteria`]), in what becomes of rows ([`RowSink`]) and in which rows
+//! replace each other ([`Duplicates`]).
 
-mod filter;
 mod regions;
 mod resolve;
 mod unit;
 
-use super::QueryContext;
-use super::order::Order;
-use super::plan::Plan;
-use super::sink::Sink;
-use super::view::View;
 use crate::budget::Budget;
-use crate::error::{QueryError, QueryResult};
+use crate::context::QueryContext;
+use crate::error::QueryResult;
+use crate::schema::RowSchema;
+use crate::shape::Shape;
 use crate::trace::Tracer;
+use crate::view::View;
 use hashbrown::HashSet;
 use pipal_codec::Column;
 use pipal_engine::TermFilter;
-use pipal_engine::rows::ReadStats;
-use pipal_engine::scan::{ScanBatch, ScanRequest};
-use pipal_model::TimeRange;
+use pipal_engine::rows::{EntitySelector, ReadStats};
+use pipal_engine::scan::{MergedSeries, ScanBatch, ScanRequest};
+use pipal_model::{ColumnKey, TimeRange};
 use regions::Region;
 use resolve::Resolver;
 use unit::{GroupReader, Unit, narrowed};
@@ -29,21 +30,104 @@ use unit::{GroupReader, Unit, narrowed};
 /// Rows of a region that a sink may hold until its end; regions of more are read in slices of time.
 const SLICE_ROWS: u64 = 1 << 20;
 
+/// What is to be read, in the terms that all models share.
+pub(crate) struct ReadPlan<'a> {
+    /// One per group of the context.
+    pub groups: Vec<GroupRead<'a>>,
+    /// Columns that the sink works on.
+    pub shape: &'a Shape,
+    /// True when later rows are to be seen first.
+    pub newest_first: bool,
+    /// Which rows replace each other.
+    pub duplicates: Duplicates,
+}
+
+/// What is to be read of one group.
+pub(crate) struct GroupRead<'a> {
+    /// Conditions, if there are any.
+    pub criteria: Option<&'a dyn Criteria>,
+    /// Disjoint sets of series that together hold all accepted ones.
+    pub selectors: &'a [EntitySelector],
+    /// What indexes of terms can tell of the series.
+    pub terms: &'a TermFilter,
+    /// Why the group cannot be read, once there are segments to read.
+    pub refusal: Option<&'static str>,
+}
+
+/// Which rows replace each other when a series lies in several tables of one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duplicates {
+    /// Of one series and time the greatest version stays; of an index-mode series the latest row.
+    GreatestVersion,
+    /// None do.
+    AllStay,
+}
+
+/// Conditions of one group on series and rows.
+pub(crate) trait Criteria {
+    /// Per condition the column that it tests, if it tests one.
+    fn columns(&self, schema: &RowSchema) -> Vec<Option<ColumnKey>>;
+
+    /// Applies the conditions to the series of a table. `attributes` holds, per condition on an attribute, its values.
+    fn on_series<'a>(
+        &'a self,
+        series: &MergedSeries,
+        attributes: &[Option<&Column>],
+    ) -> Box<dyn SeriesOutcomes + 'a>;
+}
+
+/// What conditions say of the series of a table, and of their rows.
+pub(crate) trait SeriesOutcomes {
+    /// Series that are not ruled out, ascending.
+    fn chosen(&self) -> Vec<u32>;
+
+    /// True when rows of some series have to be looked at.
+    fn is_open(&self) -> bool;
+
+    /// Keeps of `rows` those that the conditions accept. `row_series` holds the series of each row of a batch, `columns`
+    /// per condition on a column its values.
+    fn retain(&self, row_series: &[u32], columns: &[Option<&Column>], rows: &mut Vec<u32>);
+
+    /// Bytes held.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// What becomes of the rows that the reading finds. Rows may arrive in any order of series and shards, in regions of
+/// time; inside a series of a region they arrive by rising time.
+pub(crate) trait RowSink {
+    /// Takes the listed rows of a view.
+    fn take(&mut self, view: &View<'_>, rows: &[u32]);
+
+    /// Tells that all rows of a region of time were given.
+    fn end_region(&mut self);
+
+    /// True when no row of a later region can change the result.
+    fn is_satisfied(&self) -> bool;
+
+    /// The part of `time` whose rows can still change the result.
+    fn narrow(&self, time: TimeRange) -> TimeRange;
+
+    /// True when rows are held until [`RowSink::end_region`], so that regions of many rows should be cut in time.
+    fn holds_regions(&self) -> bool;
+
+    /// Bytes held.
+    fn heap_bytes(&self) -> usize;
+}
+
 /// Reads everything that the plan needs into the sink.
 pub(crate) fn read(
     context: &QueryContext<'_>,
-    plan: &Plan,
-    sink: &mut Sink<'_>,
+    plan: &ReadPlan<'_>,
+    sink: &mut dyn RowSink,
     budget: &Budget,
     tracer: &mut Tracer,
 ) -> QueryResult<()> {
     let mut regions = regions::of(context, plan)?;
-    let index_mode = context.groups.iter().any(|group| group.schema.index_mode);
-    if index_mode || plan.order == (Order::Time { descending: true }) {
+    if plan.newest_first {
         regions.reverse();
     }
     let readers: Vec<GroupReader<'_>> = (context.groups.iter().zip(&plan.groups).enumerate())
-        .map(|(i, (group, plan_of_group))| GroupReader::new(i, plan_of_group, &group.schema, &plan.shape))
+        .map(|(i, (group, plan_of_group))| GroupReader::new(i, plan_of_group, &group.schema, plan.shape))
         .collect();
     let mut reading = Reading {
         context,
@@ -65,7 +149,7 @@ pub(crate) fn read(
 
 struct Reading<'a> {
     context: &'a QueryContext<'a>,
-    plan: &'a Plan,
+    plan: &'a ReadPlan<'a>,
     readers: &'a [GroupReader<'a>],
     budget: &'a Budget,
     /// Per index-mode group the series that newer segments gave.
@@ -74,16 +158,19 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn region(&mut self, region: &Region, sink: &mut Sink<'_>, tracer: &mut Tracer) -> QueryResult<()> {
+    fn region(&mut self, region: &Region, sink: &mut dyn RowSink, tracer: &mut Tracer) -> QueryResult<()> {
         tracer.enter(|| format!("segment {}", region.start));
         let readers = self.readers;
         let units = self.open(readers, region, tracer)?;
-        let spread = resolve::spread_series(&units);
+        let spread = match self.plan.duplicates {
+            Duplicates::GreatestVersion => resolve::spread_series(&units),
+            Duplicates::AllStay => HashSet::new(),
+        };
         let held: usize = units.iter().map(Unit::heap_bytes).sum();
         let stored_rows: u64 = units.iter().map(Unit::stored_rows).sum();
         let slices = if sink.holds_regions() { stored_rows.div_ceil(SLICE_ROWS).max(1) } else { 1 };
         let mut slices = region.slices(self.context.time, slices);
-        if self.plan.order == (Order::Time { descending: true }) {
+        if self.plan.newest_first {
             slices.reverse();
         }
         for time in slices {
@@ -101,10 +188,10 @@ impl Reading<'_> {
         spread: &HashSet<u64>,
         time: TimeRange,
         held: usize,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn RowSink,
         tracer: &mut Tracer,
     ) -> QueryResult<()> {
-        let mut resolver = Resolver::new(&self.plan.shape);
+        let mut resolver = Resolver::new(self.plan.shape);
         for unit in units {
             tracer.enter(|| format!("scan-blocks shard {}", unit.table.shard()));
             let stats = self.scan(unit, spread, sink.narrow(time), sink, &mut resolver, held)?;
@@ -116,7 +203,7 @@ impl Reading<'_> {
         }
         self.budget.check(held + 2 * resolver.heap_bytes() + sink.heap_bytes())?;
         let one_per_series = units.iter().all(|unit| unit.reader.schema.index_mode);
-        let rows = resolver.resolve(&self.plan.shape, one_per_series);
+        let rows = resolver.resolve(self.plan.shape, one_per_series);
         let mut selection = std::mem::take(&mut self.selection);
         selection.clear();
         selection.extend(0..rows.len() as u32);
@@ -138,14 +225,14 @@ impl Reading<'_> {
             for table in &segment.tables {
                 let candidates = readers[*group].candidates(table)?;
                 let candidates = candidates.as_deref();
-                tables_asked += usize::from(readers[*group].plan.terms != TermFilter::All);
+                tables_asked += usize::from(*readers[*group].plan.terms != TermFilter::All);
                 tables_narrowed += usize::from(candidates.is_some());
                 candidates_found += candidates.map_or(0, <[_]>::len);
                 self.budget.check(held + bytes_of(candidates))?;
-                for selector in &readers[*group].plan.selectors {
+                for selector in readers[*group].plan.selectors {
                     self.context.cancel.check()?;
                     let selector = narrowed(selector, candidates);
-                    let unit = readers[*group].open(table, &selector, &self.plan.shape)?;
+                    let unit = readers[*group].open(table, &selector, self.plan.shape)?;
                     held += unit.as_ref().map_or(0, Unit::heap_bytes);
                     self.budget.check(held)?;
                     units.extend(unit);
@@ -169,7 +256,7 @@ impl Reading<'_> {
         unit: &Unit<'_>,
         spread: &HashSet<u64>,
         time: TimeRange,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn RowSink,
         resolver: &mut Resolver,
         held: usize,
     ) -> QueryResult<ReadStats> {
@@ -206,15 +293,15 @@ impl Reading<'_> {
         self.selection.clear();
         self.selection
             .extend((0..batch.rows.len() as u32).filter(|row| !batch.rows.is_deleted(*row as usize)));
-        if let (Some(filter), Some(criteria)) = (&unit.filter, &unit.reader.plan.criteria) {
+        if let Some(filter) = &unit.filter {
             let columns: Vec<Option<&Column>> =
                 unit.leaf_columns.iter().map(|at| at.and_then(|at| batch.rows.columns.get(at))).collect();
-            filter.retain(criteria, &batch.series, &columns, &mut self.selection);
+            filter.retain(&batch.series, &columns, &mut self.selection);
         }
     }
 
     /// Gives rows to the sink. In index mode a series that a newer segment gave is not given again.
-    fn give(&mut self, view: &View<'_>, mut rows: Vec<u32>, sink: &mut Sink<'_>) {
+    fn give(&mut self, view: &View<'_>, mut rows: Vec<u32>, sink: &mut dyn RowSink) {
         rows.retain(|row| {
             let (series, group) = view.series_of(*row as usize);
             !self.readers[group].schema.index_mode || self.seen[group].insert(view.series.sid(series))
@@ -228,14 +315,6 @@ impl Reading<'_> {
 fn bytes_of(candidates: Option<&[Vec<u8>]>) -> usize {
     let list = candidates.unwrap_or_default();
     2 * list.iter().map(|entity| entity.capacity() + size_of::<Vec<u8>>()).sum::<usize>()
-}
-
-/// The error of criteria that name no series, once there is data that they could be about.
-fn refuse_unservable(plan: &super::plan::GroupPlan) -> QueryResult<()> {
-    if plan.criteria.as_ref().is_some_and(|criteria| criteria.unservable) {
-        return Err(QueryError::invalid("invalid query options: series is required"));
-    }
-    Ok(())
 }
 
 fn trace_scan(tracer: &mut Tracer, unit: &Unit<'_>, stats: ReadStats) {

@@ -1,9 +1,9 @@
 //! Rows as operators see them: columns, and what belongs to the series of a row.
 //!
 //! Rows of a scan and rows that were kept look the same here. Columns are numbered by the plan's
-//! [`Shape`](super::plan::Shape), the same for all groups, shards and segments of a query.
+//! [`Shape`](crate::shape::Shape), the same for all groups, shards and segments of a query.
 
-use super::entity;
+use crate::entity;
 use pipal_codec::Column;
 use pipal_model::ValueRef;
 

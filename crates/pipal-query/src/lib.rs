@@ -12,6 +12,7 @@ mod row_filter;
 pub mod schema;
 pub mod term;
 mod trace;
+pub mod traces;
 mod values;
 
 pub use error::{QueryError, QueryResult};

@@ -61,11 +61,16 @@ impl Tracer {
         }
     }
 
-    /// Closes everything and gives the trace, if one was asked for.
-    pub fn finish(mut self) -> Option<Trace> {
+    /// Closes all spans but the root.
+    pub fn leave_all(&mut self) {
         while self.open.len() > 1 {
             self.exit();
         }
+    }
+
+    /// Closes everything and gives the trace, if one was asked for.
+    pub fn finish(mut self) -> Option<Trace> {
+        self.leave_all();
         let root = self.close()?;
         let trace_id = rfc3339_nanos(self.start_nanos);
         Some(Trace { trace_id, spans: vec![root], error: false })

@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn a_trace_id_is_a_text_that_is_not_empty() {
         let places = places(None);
-        for id in [Slot::Null, Slot::Unset, Slot::Int(1), Slot::Str(b""), Slot::Binary(b"t1"), Slot::Binary(b"")] {
+        for id in
+            [Slot::Null, Slot::Unset, Slot::Int(1), Slot::Str(b""), Slot::Binary(b"t1"), Slot::Binary(b"")]
+        {
             assert!(matches!(places.check(&[id, ID, at(1)]), Err(RowFault::Refused(_))), "{id:?}");
         }
         assert!(places.check(&[ID, ID, at(1)]).is_ok());

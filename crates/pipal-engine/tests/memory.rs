@@ -114,7 +114,8 @@ fn acknowledged_rows_are_applied_flushed_and_replayed_although_the_ledger_is_ove
 #[test]
 fn rows_are_flushed_earlier_when_the_process_is_short_of_memory() {
     // Neither the size of the table nor that of the log shall make the flush due.
-    let options = EngineOptions { table_memory_bytes_max: LIMIT, log_bytes_max: LIMIT as u64, ..small_options() };
+    let options =
+        EngineOptions { table_memory_bytes_max: LIMIT, log_bytes_max: LIMIT as u64, ..small_options() };
     let mut shared = Shared::with(options);
     while shared.used(Share::Rows) * 100 < small_options().memory_bytes_max * 40 {
         shared.write();

@@ -2,6 +2,7 @@
 //! process. Knows no file formats.
 
 mod guard;
+mod held;
 pub mod measure;
 pub mod metrics;
 pub mod registry;

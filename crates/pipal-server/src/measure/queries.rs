@@ -2,15 +2,15 @@
 
 use super::admission::{Admission, Admitted, admit, status_of_query};
 use super::threads::QueryThreads;
-use crate::api::measure::{QueryRequest, QueryResponse};
+use crate::api::measure::QueryRequest;
 use crate::registry::Registry;
 use crate::services::validate;
 use pipal_api::json::{self, WriteOptions};
 use pipal_engine::{CancelToken, Clock, Engine, SystemClock};
-use pipal_model::MemoryPool;
+use pipal_model::{MemoryPool, Reservation};
 use pipal_query::QueryError;
 use pipal_query::budget::QUERY_BYTES_MAX;
-use pipal_query::measure::{GroupTarget, QueryContext, query};
+use pipal_query::measure::{Answer, GroupTarget, QueryContext, query};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::Status;
@@ -22,7 +22,7 @@ pub struct MeasureQueries {
     pub registry: Registry,
     /// Rows.
     pub engine: Engine,
-    /// The memory that running queries share.
+    /// The memory that running queries and answers on their way out share.
     pub memory: Arc<MemoryPool>,
     /// Where queries run.
     pub threads: QueryThreads,
@@ -35,16 +35,18 @@ pub struct MeasureQueries {
 }
 
 impl MeasureQueries {
-    /// Answers one query.
+    /// Answers one query. The answer's memory is to be kept until the answer is sent.
     ///
     /// # Errors
     /// Those of the gates ([`admit`]), `INVALID_ARGUMENT` for broken rules of the message, `UNKNOWN` for a query
     /// that cannot be planned or run.
-    pub async fn query(&self, request: QueryRequest) -> Result<QueryResponse, Status> {
+    pub async fn query(&self, request: QueryRequest) -> Result<Answer, Status> {
         let started = Instant::now();
         validate(&request)?;
         let admitted = match admit(&self.registry, &request, self.schema_wait).await? {
-            Admission::Answered(response) => return Ok(response),
+            Admission::Answered(response) => {
+                return Ok(Answer { response, memory: Reservation::new(&self.memory, usize::MAX) });
+            }
             Admission::Run(admitted) => admitted,
         };
         let request = Arc::new(request);
@@ -53,9 +55,9 @@ impl MeasureQueries {
             move |cancel: &CancelToken| execute(&queries, admitted, &request, cancel)
         };
         let panicked = || status_of_query(&QueryError::invalid("panic"));
-        let response = self.threads.run(run, panicked).await??;
-        self.log_slow(started.elapsed(), &request, response.data_points.len());
-        Ok(response)
+        let answer = self.threads.run(run, panicked).await??;
+        self.log_slow(started.elapsed(), &request, answer.response.data_points.len());
+        Ok(answer)
     }
 
     /// The slow query log (server surface 7.3).
@@ -74,7 +76,7 @@ fn execute(
     admitted: Admitted,
     request: &QueryRequest,
     cancel: &CancelToken,
-) -> Result<QueryResponse, Status> {
+) -> Result<Answer, Status> {
     let target = |measure: &Arc<crate::registry::CompiledMeasure>| GroupTarget {
         id: measure.group.id,
         schema: measure.schema.clone(),
@@ -90,6 +92,7 @@ fn execute(
         memory: &queries.memory,
         memory_limit_bytes: QUERY_BYTES_MAX,
     };
-    let response = query(&context, request).map_err(|error| status_of_query(&error))?;
-    Ok(QueryResponse { group_statuses: admitted.statuses, ..response })
+    let mut answer = query(&context, request).map_err(|error| status_of_query(&error))?;
+    answer.response.group_statuses = admitted.statuses;
+    Ok(answer)
 }

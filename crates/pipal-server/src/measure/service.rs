@@ -6,6 +6,7 @@ use crate::api::measure::{
     DeleteExpiredSegmentsRequest, DeleteExpiredSegmentsResponse, InternalQueryRequest, InternalQueryResponse,
     QueryRequest, QueryResponse, TopNRequest, TopNResponse, WriteRequest, WriteResponse,
 };
+use crate::held::HeldMemory;
 use crate::metrics::ServerMetrics;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -26,7 +27,10 @@ impl MeasureService for MeasureFace {
         let request = request.into_inner();
         let group = request.groups.first().cloned().unwrap_or_default();
         let call = self.queries.query(request);
-        self.metrics.unary.observe(&[&group, "measure", "query"], call).await.map(Response::new)
+        let answer = self.metrics.unary.observe(&[&group, "measure", "query"], call).await?;
+        let mut response = Response::new(answer.response);
+        response.extensions_mut().insert(HeldMemory::new(answer.memory));
+        Ok(response)
     }
 
     async fn write(

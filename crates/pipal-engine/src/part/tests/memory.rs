@@ -24,7 +24,11 @@ fn world(measures: usize, entities: usize, rows: i64, random: bool) -> Vec<Resou
     let resource = |number: usize| {
         let name = format!("measure_{number:04}").into();
         let columns = vec![key("", "value", ColumnType::Int), key("t", "name", ColumnType::Str)];
-        let mut head = ResourceHead::new(ResourceKey { kind: RowKind::Data, name }, RowPolicy::Versioned, columns.into());
+        let mut head = ResourceHead::new(
+            ResourceKey { kind: RowKind::Data, name },
+            RowPolicy::Versioned,
+            columns.into(),
+        );
         head.indexed = vec![false, true].into();
         let row = |entity: &Vec<u8>, time: i64| {
             let values = vec![Value::Int(time * 31), Value::Str(entity[..12].to_vec())];
@@ -38,9 +42,13 @@ fn world(measures: usize, entities: usize, rows: i64, random: bool) -> Vec<Resou
 
 #[test]
 fn the_estimate_of_a_merge_covers_what_its_writer_holds_and_not_many_times_that() {
-    for (measures, entities, rows, random) in
-        [(200, 300, 1, false), (20, 3_000, 1, true), (20, 3_000, 1, false), (4, 3_000, 5, false), (1, 1, 1, false)]
-    {
+    for (measures, entities, rows, random) in [
+        (200, 300, 1, false),
+        (20, 3_000, 1, true),
+        (20, 3_000, 1, false),
+        (4, 3_000, 5, false),
+        (1, 1, 1, false),
+    ] {
         let (_disk, fs) = disk();
         let mut writer = PartWriter::create(&fs, &part_path(), identity(), Effort::Fast).unwrap();
         for resource in world(measures, entities, rows, random) {

@@ -2,7 +2,7 @@
 
 use crate::schema::RowSchema;
 use pipal_engine::{CancelToken, Engine, GroupId, Snapshot};
-use pipal_model::{MemoryPool, Result, TimeRange};
+use pipal_model::{MemoryPool, Reservation, Result, TimeRange};
 use std::sync::Arc;
 
 /// Where queries find rows: the engine, or a stand-in for tests.
@@ -46,4 +46,13 @@ pub struct QueryContext<'a> {
     pub memory: &'a Arc<MemoryPool>,
     /// Most bytes that the query may hold, usually [`crate::budget::QUERY_BYTES_MAX`].
     pub memory_limit_bytes: usize,
+}
+
+/// The answer to a query, and the memory that it holds.
+#[derive(Debug)]
+pub struct Answer<R> {
+    /// The message.
+    pub response: R,
+    /// For the message and its encoding; to be kept until that has been sent.
+    pub memory: Reservation,
 }

@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use pipal_api::write::Model;
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
-use pipal_model::{MemoryPool, Result};
+use pipal_model::{MemoryLedger, Result, Share};
 use pipal_server::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
 use pipal_server::api::database::{Entity, FieldSpec, FieldType, Measure, TagFamilySpec, TagSpec, TagType};
 use pipal_server::api::measure::{self, DataPointSpec, DataPointValue, WriteRequest};
@@ -63,7 +63,7 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     Arc::new(WriteContext {
         registry,
         sink: Arc::new(Nowhere(engine)),
-        memory: MemoryPool::new(STREAM_BYTES_MAX),
+        memory: MemoryLedger::unlimited().share(Share::Streams, STREAM_BYTES_MAX),
         stream_bytes_max: STREAM_BYTES_MAX,
         schema_wait: Duration::ZERO,
         metrics: Arc::new(ServerMetrics::default()),

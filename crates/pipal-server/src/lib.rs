@@ -3,6 +3,7 @@
 
 mod admission;
 mod guard;
+mod held;
 pub mod measure;
 pub mod metrics;
 pub mod queries;

@@ -10,9 +10,9 @@ use crate::services::validate;
 use pipal_api::json::{self, WriteOptions};
 use pipal_api::validate::Validate;
 use pipal_engine::{CancelToken, Clock, Engine, SystemClock};
-use pipal_model::MemoryPool;
+use pipal_model::{MemoryPool, Reservation};
 use pipal_query::budget::QUERY_BYTES_MAX;
-use pipal_query::measure::QueryContext;
+use pipal_query::context::{Answer, QueryContext};
 use pipal_query::{QueryError, QueryResult};
 use prost::{Message, Name};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub trait ModelRequest: Message + Name + Validate + 'static {
     fn is_traced(&self) -> bool;
 
     /// Plans it and reads.
-    fn answer(&self, context: &QueryContext<'_>) -> QueryResult<Self::Response>;
+    fn answer(&self, context: &QueryContext<'_>) -> QueryResult<Answer<Self::Response>>;
 
     /// Puts statuses into an answer.
     fn set_statuses(response: &mut Self::Response, statuses: GroupStatuses);
@@ -65,14 +65,14 @@ impl Queries {
     /// # Errors
     /// Those of the gates ([`admit`]), `INVALID_ARGUMENT` for broken rules of the message, `UNKNOWN` for a query
     /// that cannot be planned or run.
-    pub async fn query<R: ModelRequest>(&self, request: R) -> Result<R::Response, Status> {
+    pub async fn query<R: ModelRequest>(&self, request: R) -> Result<Answer<R::Response>, Status> {
         let started = Instant::now();
         validate(&request)?;
         let admitted = match admit(&self.registry, &request.question(), self.schema_wait).await? {
             Admission::Answered(statuses) => {
                 let mut response = R::Response::default();
                 R::set_statuses(&mut response, statuses);
-                return Ok(response);
+                return Ok(Answer { response, memory: Reservation::new(&self.memory, usize::MAX) });
             }
             Admission::Run(admitted) => admitted,
         };
@@ -82,9 +82,9 @@ impl Queries {
             move |cancel: &CancelToken| execute(&queries, admitted, &*request, cancel)
         };
         let panicked = || status_of_query(&QueryError::invalid("panic"));
-        let response = self.threads.run(run, panicked).await??;
-        self.log_slow(started.elapsed(), &*request, R::count(&response));
-        Ok(response)
+        let answer = self.threads.run(run, panicked).await??;
+        self.log_slow(started.elapsed(), &*request, R::count(&answer.response));
+        Ok(answer)
     }
 
     /// The slow query log (server surface 7.3).
@@ -103,7 +103,7 @@ fn execute<R: ModelRequest>(
     admitted: Admitted,
     request: &R,
     cancel: &CancelToken,
-) -> Result<R::Response, Status> {
+) -> Result<Answer<R::Response>, Status> {
     let groups = targets_of(&admitted);
     let context = QueryContext {
         snapshots: &queries.engine,
@@ -115,7 +115,7 @@ fn execute<R: ModelRequest>(
         memory: &queries.memory,
         memory_limit_bytes: QUERY_BYTES_MAX,
     };
-    let mut response = request.answer(&context).map_err(|error| status_of_query(&error))?;
-    R::set_statuses(&mut response, admitted.statuses);
-    Ok(response)
+    let mut answer = request.answer(&context).map_err(|error| status_of_query(&error))?;
+    R::set_statuses(&mut answer.response, admitted.statuses);
+    Ok(answer)
 }

@@ -5,6 +5,7 @@ use crate::api::trace::{
     DeleteExpiredSegmentsRequest, DeleteExpiredSegmentsResponse, QueryRequest, QueryResponse, WriteRequest,
     WriteResponse,
 };
+use crate::held::held;
 use crate::metrics::ServerMetrics;
 use crate::queries::Queries;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ impl TraceService for TraceFace {
         let request = request.into_inner();
         let group = request.groups.first().cloned().unwrap_or_default();
         let call = self.queries.query(request);
-        self.metrics.unary.observe(&[&group, "trace", "query"], call).await.map(Response::new)
+        self.metrics.unary.observe(&[&group, "trace", "query"], call).await.map(held)
     }
 
     async fn write(

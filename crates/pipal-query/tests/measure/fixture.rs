@@ -15,7 +15,7 @@ use pipal_engine::{
 };
 use pipal_model::series::push_entity_value;
 use pipal_model::time::DAY_NANOS;
-use pipal_model::{Interval, IntervalUnit, MemoryPool, TimeRange, Value, ValueRef};
+use pipal_model::{Interval, IntervalUnit, MemoryLedger, Share, TimeRange, Value, ValueRef};
 use pipal_query::QueryResult;
 use pipal_query::budget::QUERY_BYTES_MAX;
 use pipal_query::measure::{GroupTarget, QueryContext, query};
@@ -206,10 +206,10 @@ impl Fixture {
             now: TEN,
             node: "n",
             cancel: &CancelToken::default(),
-            memory: &MemoryPool::new(QUERY_BYTES_MAX),
+            memory: &MemoryLedger::unlimited().share(Share::Queries, QUERY_BYTES_MAX),
             memory_limit_bytes,
         };
-        query(&context, request)
+        query(&context, request).map(|answer| answer.response)
     }
 
     /// The answer as one line per row, or the error text.

@@ -6,7 +6,7 @@ mod message;
 mod show;
 
 pub use definition::measure;
-pub use message::{MessageBuilder, point};
+pub use message::{MessageBuilder, everything, point};
 pub use show::show;
 
 use crate::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use pipal_api::write::Model;
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
-use pipal_model::{Error, ErrorKind, MemoryPool, Result};
+use pipal_model::{Error, ErrorKind, MemoryLedger, Result, Share};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,11 +84,14 @@ impl World {
     /// A world with group `g` (two shards, segments of a day, seven days to live) and these measures.
     pub async fn with(measures: Vec<Measure>) -> Self {
         let clock = Arc::new(ManualClock::new(NOW_MS * 1_000_000));
-        let options = EngineOptions { background: false, ..EngineOptions::default() };
+        let ledger = MemoryLedger::unlimited();
+        let options = EngineOptions { background: false, memory: ledger.clone(), ..EngineOptions::default() };
         let disk = Arc::new(SimulatedFileSystem::new());
         let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
         let store = Arc::new(EngineStore::new(engine.clone()));
-        let registry = Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock).await.unwrap();
+        let schemas = ledger.share(Share::Schemas, 1 << 30);
+        let storage = Arc::new(EngineGroups(engine.clone()));
+        let registry = Registry::open(store, storage, clock, schemas).await.unwrap();
         registry.create_group(group("g")).await.unwrap();
         for measure in measures {
             registry.create(measure).await.unwrap();
@@ -98,13 +101,13 @@ impl World {
         let context = WriteContext {
             registry: registry.clone(),
             sink: sink.clone(),
-            memory: MemoryPool::new(STREAM_BYTES_MAX),
+            memory: ledger.share(Share::Streams, STREAM_BYTES_MAX),
             stream_bytes_max: STREAM_BYTES_MAX,
             schema_wait: Duration::ZERO,
             metrics: Arc::new(ServerMetrics::default()),
         };
         let queries = Queries {
-            memory: MemoryPool::new(1 << 30),
+            memory: ledger.share(Share::Queries, 1 << 30),
             registry: registry.clone(),
             engine,
             threads: QueryThreads::default(),
@@ -146,13 +149,13 @@ impl World {
 
     /// Answers a query.
     pub async fn query(&self, request: QueryRequest) -> std::result::Result<QueryResponse, Status> {
-        self.queries.query(request).await
+        self.queries.query(request).await.map(|answer| answer.response)
     }
 
     /// All rows of a measure of group `g`, see [`show`].
     pub async fn rows(&self, measure: &str) -> Vec<String> {
         let schema = self.registry.measure("g", measure).unwrap().schema.clone();
-        show(&self.query(message::everything(&schema)).await.unwrap())
+        show(&self.query(everything(&schema)).await.unwrap())
     }
 }
 

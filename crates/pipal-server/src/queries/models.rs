@@ -5,7 +5,7 @@ use crate::admission::{GroupStatuses, Question};
 use crate::api::{measure, stream, trace};
 use pipal_api::write::Model;
 use pipal_query::QueryResult;
-use pipal_query::measure::QueryContext;
+use pipal_query::context::{Answer, QueryContext};
 
 macro_rules! model_request {
     ($package:ident, $model:ident, $answer:path, $rows:ident) => {
@@ -26,7 +26,7 @@ macro_rules! model_request {
                 self.trace
             }
 
-            fn answer(&self, context: &QueryContext<'_>) -> QueryResult<Self::Response> {
+            fn answer(&self, context: &QueryContext<'_>) -> QueryResult<Answer<Self::Response>> {
                 $answer(context, self)
             }
 

@@ -16,6 +16,7 @@ mod interval;
 mod kind;
 mod load;
 mod locks;
+mod memory;
 mod revision;
 mod rules;
 mod space;
@@ -42,7 +43,7 @@ use hashbrown::HashMap;
 use locks::Locks;
 use parking_lot::RwLock;
 use pipal_api::write::Model;
-use pipal_model::Error;
+use pipal_model::{Error, MemoryPool};
 use revision::RevisionClock;
 use std::future::Future;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ struct Inner {
     spaces: RwLock<HashMap<Box<str>, Arc<GroupSpace>>>,
     tasks: RwLock<HashMap<Box<str>, GroupDeletionTask>>,
     objects: AtomicUsize,
+    /// The memory of all objects.
+    memory: Arc<MemoryPool>,
     /// The greatest revision that readers see.
     applied: watch::Sender<i64>,
 }

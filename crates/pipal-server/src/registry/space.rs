@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use pipal_api::write::Model;
 use pipal_engine::{GroupId, GroupOptions};
+use pipal_model::Reservation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,7 +64,14 @@ impl GroupState {
 
 /// The live objects of one kind in one group, by name.
 #[derive(Debug)]
-pub struct Table<T>(RwLock<HashMap<Box<str>, Arc<T>>>);
+pub struct Table<T>(RwLock<HashMap<Box<str>, Entry<T>>>);
+
+#[derive(Debug)]
+struct Entry<T> {
+    object: Arc<T>,
+    /// Given back when the object is replaced or taken away.
+    _memory: Reservation,
+}
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -74,15 +82,21 @@ impl<T> Default for Table<T> {
 impl<T> Table<T> {
     /// The object of this name.
     pub fn get(&self, name: &str) -> Option<Arc<T>> {
-        self.0.read().get(name).cloned()
+        self.0.read().get(name).map(|entry| entry.object.clone())
     }
 
     /// All objects, sorted by name.
     pub fn all(&self) -> Vec<Arc<T>> {
         let mut all: Vec<_> =
-            self.0.read().iter().map(|(name, object)| (name.clone(), object.clone())).collect();
+            self.0.read().iter().map(|(name, entry)| (name.clone(), entry.object.clone())).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all.into_iter().map(|(_, object)| object).collect()
+    }
+
+    /// The objects that pass a filter, in any order.
+    fn filtered(&self, passes: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
+        let objects = self.0.read();
+        objects.values().map(|entry| &entry.object).filter(|object| passes(object)).cloned().collect()
     }
 
     /// All names, sorted.
@@ -102,12 +116,13 @@ impl<T> Table<T> {
         self.len() == 0
     }
 
-    fn insert(&self, name: &str, object: Arc<T>) -> Option<Arc<T>> {
-        self.0.write().insert(name.into(), object)
+    fn insert(&self, name: &str, object: Arc<T>, memory: Reservation) -> Option<Arc<T>> {
+        let entry = Entry { object, _memory: memory };
+        self.0.write().insert(name.into(), entry).map(|old| old.object)
     }
 
     fn remove(&self, name: &str) -> Option<Arc<T>> {
-        self.0.write().remove(name)
+        self.0.write().remove(name).map(|entry| entry.object)
     }
 
     fn clear(&self) -> usize {
@@ -190,15 +205,15 @@ impl GroupSpace {
         let names = |b: &IndexRuleBinding| {
             b.subject.as_ref().is_some_and(|s| s.catalog == catalog as i32 && s.name == subject)
         };
-        let mut bindings: Vec<_> = self.bindings.0.read().values().filter(|b| names(b)).cloned().collect();
+        let mut bindings = self.bindings.filtered(names);
         bindings.sort_by(|a, b| a.name().cmp(b.name()));
         bindings
     }
 
     /// Shows an object to readers; true when there was none of that name.
-    pub(super) fn publish<T: SchemaObject>(&self, object: Arc<T>) -> bool {
+    pub(super) fn publish<T: SchemaObject>(&self, object: Arc<T>, memory: Reservation) -> bool {
         let _publishing = self.publishing.lock();
-        let old = T::table(self).insert(object.name(), object.clone());
+        let old = T::table(self).insert(object.name(), object.clone(), memory);
         if let Some(old) = &old {
             self.recompile(old.reach());
         }
@@ -215,9 +230,9 @@ impl GroupSpace {
     }
 
     /// Shows a new state of the group; all resources see it with their next lookup.
-    pub(super) fn publish_group(&self, state: Arc<GroupState>) {
+    pub(super) fn publish_group(&self, state: Arc<GroupState>, memory: Reservation) {
         let _publishing = self.publishing.lock();
-        self.definition.insert(&self.name, state.definition.clone());
+        self.definition.insert(&self.name, state.definition.clone(), memory);
         *self.state.write() = Some(state);
         for model in MODELS {
             for name in self.resource_names(model) {
@@ -307,9 +322,8 @@ impl GroupSpace {
     }
 
     fn bound_to(&self, rule: &str) -> HashSet<(Model, Box<str>)> {
-        let bindings = self.bindings.0.read();
-        let bound = bindings.values().filter(|binding| binding.rules.iter().any(|name| name == rule));
-        bound.filter_map(|binding| subject_of(binding)).collect()
+        let bound = self.bindings.filtered(|binding| binding.rules.iter().any(|name| name == rule));
+        bound.iter().filter_map(|binding| subject_of(binding)).collect()
     }
 }
 

@@ -213,6 +213,7 @@ where
                 }
                 State::Committing(outcome, accepted) => {
                     let result = ready!(Pin::new(outcome).poll(cx));
+                    this.writer.settle();
                     let status = outcome_status(result, accepted.len());
                     this.state = State::Replying(status.as_str_name(), std::mem::take(accepted));
                 }

@@ -81,6 +81,8 @@ pub struct StreamWriter {
     scratch: RowScratch,
     reservation: Reservation,
     row_bytes: usize,
+    /// Messages that were handed out to be answered.
+    handed_out: usize,
 }
 
 impl StreamWriter {
@@ -96,6 +98,7 @@ impl StreamWriter {
             slots: WriteSlots::default(),
             scratch: RowScratch::default(),
             row_bytes: 0,
+            handed_out: 0,
         }
     }
 
@@ -181,8 +184,15 @@ impl StreamWriter {
     /// Hands out what was gathered; the writer is empty afterwards.
     pub fn finish(&mut self) -> (WriteBatch, Accepted) {
         let messages = std::mem::take(&mut self.accepted);
+        self.handed_out = messages.len();
         let accepted = Accepted { messages: messages.into_iter(), targets: self.schemas.echoes() };
         (std::mem::take(&mut self.batch), accepted)
+    }
+
+    /// Gives back the memory of rows that are in the engine's hands; messages wait for their answers.
+    pub fn settle(&mut self) {
+        self.row_bytes = 0;
+        self.reservation.set(self.schemas.bytes() + self.handed_out * ACCEPTED_BYTES);
     }
 
     /// The checks of specification 2.2 and 2.4, in order; the number of the target when the message passes all.
@@ -255,9 +265,10 @@ impl StreamWriter {
     /// Reserves memory for a message. Its row and what remembers it double in place when they grow.
     fn reserve(&mut self, bytes: usize) -> Result<(), Stop> {
         let row_bytes = self.row_bytes + 2 * (bytes + ACCEPTED_BYTES);
-        if !self.reservation.cover(row_bytes + self.schemas.bytes()) {
-            return Err(Stop::Refuse(WriteStatus::InternalError));
-        }
+        self.reservation.cover(row_bytes + self.schemas.bytes()).map_err(|refusal| {
+            tracing::debug!(%refusal, "row refused");
+            Stop::Refuse(WriteStatus::InternalError)
+        })?;
         self.row_bytes = row_bytes;
         Ok(())
     }

@@ -2,8 +2,9 @@ use super::*;
 use crate::api::measure::measure_service_client::MeasureServiceClient;
 use crate::api::measure::measure_service_server::MeasureServiceServer;
 use crate::api::measure::{InternalQueryRequest, QueryRequest, WriteRequest, WriteResponse};
+use crate::guard::Guard;
 use crate::measure::MeasureFace;
-use crate::measure::testing::{World, measure, point};
+use crate::measure::testing::{World, everything, measure, point};
 use prost::Message;
 use tokio_stream::StreamExt;
 use tonic::Code;
@@ -65,4 +66,76 @@ async fn a_message_beyond_the_maximum_ends_the_stream_behind_the_replies_to_what
     assert_eq!(replies[0].as_ref().unwrap().status, "STATUS_SUCCEED");
     // The guard around all services words the refusal the way that clients know.
     assert_eq!(replies[1].as_ref().unwrap_err().code(), Code::OutOfRange);
+}
+
+/// A client that asks and does not read: what h2 may not send yet stays in memory, and is charged as long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_charged_until_the_transport_has_written_it() {
+    const TEXT_BYTES: usize = 300 << 10;
+    let m = measure("m").family("d", &["host:str", "text:str"]).entity(&["host"]).fields(&["v:int"]).build();
+    let world = World::with(vec![m]).await;
+    let text = "x".repeat(TEXT_BYTES);
+    world.write(vec![point(1, 0).to("m").tags(&["h", &text]).fields(&["1"])]).await;
+    let schema = world.registry.measure("g", "m").unwrap().schema.clone();
+    let mut body = vec![0; 5];
+    everything(&schema).encode(&mut body).unwrap();
+    let length = u32::try_from(body.len() - 5).unwrap();
+    body[1..5].copy_from_slice(&length.to_be_bytes());
+
+    let memory = world.queries.memory.clone();
+    let face = MeasureFace { queries: world.queries.clone(), metrics: world.context.metrics.clone() };
+    let routes = MeasureRoutes::new(Arc::new(face), Arc::new(world.context.clone()), 1 << 20);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::builder().layer(Guard(world.context.metrics.clone())).add_service(routes);
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+    let mut channel = endpoint.initial_stream_window_size(16 << 10).connect().await.unwrap();
+    std::future::poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+    let request = http::Request::post("/banyandb.measure.v1.MeasureService/Query")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(tonic::body::Body::new(http_body_of(body)))
+        .unwrap();
+    let response = channel.call(request).await.unwrap();
+
+    let mut answer = std::pin::pin!(response.into_body());
+    let mut read = 0;
+    while read < TEXT_BYTES {
+        assert!(memory.used() >= TEXT_BYTES, "{} bytes charged after {read} were read", memory.used());
+        let frame =
+            std::future::poll_fn(|context| answer.as_mut().poll_frame(context)).await.unwrap().unwrap();
+        read += frame.data_ref().unwrap().len();
+        if read > TEXT_BYTES - (64 << 10) {
+            break;
+        }
+    }
+    while let Some(frame) = std::future::poll_fn(|context| answer.as_mut().poll_frame(context)).await {
+        frame.unwrap();
+    }
+    let given_back = async {
+        while memory.used() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), given_back)
+        .await
+        .expect("the answer stays charged");
+}
+
+fn http_body_of(bytes: Vec<u8>) -> impl Body<Data = Bytes, Error = Status> + Send + 'static {
+    struct Whole(Option<Bytes>);
+
+    impl Body for Whole {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.take().map(|bytes| Ok(http_body::Frame::data(bytes))))
+        }
+    }
+    Whole(Some(bytes.into()))
 }

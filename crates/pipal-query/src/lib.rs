@@ -4,6 +4,7 @@ pub mod analyzer;
 pub mod budget;
 pub mod error;
 pub mod measure;
+pub mod property;
 pub mod schema;
 pub mod term;
 mod trace;

@@ -4,6 +4,7 @@
 mod guard;
 pub mod measure;
 pub mod metrics;
+pub mod property;
 pub mod registry;
 pub mod serve;
 pub mod services;

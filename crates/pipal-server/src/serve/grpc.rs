@@ -12,10 +12,12 @@ use crate::api::database::property_registry_service_server::PropertyRegistryServ
 use crate::api::database::stream_registry_service_server::StreamRegistryServiceServer;
 use crate::api::database::top_n_aggregation_registry_service_server::TopNAggregationRegistryServiceServer;
 use crate::api::database::trace_registry_service_server::TraceRegistryServiceServer;
+use crate::api::property::property_service_server::PropertyServiceServer;
 use crate::api::schema::schema_barrier_service_server::SchemaBarrierServiceServer;
 use crate::guard::Guard;
 use crate::measure::{MeasureFace, MeasureQueries, MeasureRoutes, WriteContext};
 use crate::metrics::ServerMetrics;
+use crate::property::{PropertyChanges, PropertyFace, PropertyQueries};
 use crate::registry::Registry;
 use crate::services::{
     BarrierService, GroupService, HealthServer, HealthService, NodeIdentity, NodeService, SchemaService,
@@ -63,6 +65,10 @@ pub struct Shared {
     pub measure_queries: MeasureQueries,
     /// Write streams of measures.
     pub measure_writes: Arc<WriteContext>,
+    /// Queries of properties.
+    pub property_queries: PropertyQueries,
+    /// Changes of properties.
+    pub property_changes: PropertyChanges,
 }
 
 /// All services. What is not registered answers `UNIMPLEMENTED`.
@@ -100,9 +106,18 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     let measures =
         Arc::new(MeasureFace { queries: shared.measure_queries.clone(), metrics: shared.metrics.clone() });
     routes.add_service(MeasureRoutes::new(measures, shared.measure_writes.clone(), shared.message_bytes_max));
+    add!(PropertyServiceServer, property_face(shared));
     routes.add_service(HealthServer(HealthService::new(shared.stopping.clone())));
     add_reflection(&mut routes)?;
     Ok(routes)
+}
+
+fn property_face(shared: &Shared) -> PropertyFace {
+    PropertyFace {
+        queries: shared.property_queries.clone(),
+        changes: shared.property_changes.clone(),
+        metrics: shared.metrics.clone(),
+    }
 }
 
 fn add_reflection(routes: &mut RoutesBuilder) -> Result<()> {

@@ -14,6 +14,7 @@ pub use pipal_engine::AckLevel;
 
 use crate::measure::{MeasureQueries, QueryThreads, STREAM_BYTES_MAX, WriteContext};
 use crate::metrics::{ServerMetrics, serve_metrics};
+use crate::property::{PropertyChanges, PropertyQueries};
 use crate::registry::{EngineGroups, EngineStore, Registry};
 use crate::services::NodeIdentity;
 use pipal_engine::fs::OsFileSystem;
@@ -88,8 +89,11 @@ async fn listen(options: &ServeOptions, engine: &Engine, started: Instant) -> Re
     let (stop, stopping) = watch::channel(false);
     let grpc = listen::bind("--grpc-host, --grpc-port", &options.grpc_host, options.grpc_port).await?;
     let identity = Arc::new(identity(options, &grpc)?);
+    let measure_queries = measure_queries(options, engine, &registry, &identity);
     let shared = grpc::Shared {
-        measure_queries: measure_queries(options, engine, &registry, &identity),
+        property_changes: property_changes(&measure_queries),
+        property_queries: property_queries(&measure_queries),
+        measure_queries,
         measure_writes: measure_writes(options, engine, &registry, &metrics),
         registry,
         metrics: metrics.clone(),
@@ -128,6 +132,23 @@ fn measure_queries(
         slow_query: options.slow_query,
         node: identity.name.as_str().into(),
     }
+}
+
+/// Queries of all data models share memory and threads.
+fn property_queries(queries: &MeasureQueries) -> PropertyQueries {
+    PropertyQueries {
+        registry: queries.registry.clone(),
+        engine: queries.engine.clone(),
+        memory: queries.memory.clone(),
+        threads: queries.threads.clone(),
+        slow_query: queries.slow_query,
+        node: queries.node.clone(),
+    }
+}
+
+fn property_changes(queries: &MeasureQueries) -> PropertyChanges {
+    let (registry, engine) = (queries.registry.clone(), queries.engine.clone());
+    PropertyChanges::new(registry, engine, queries.memory.clone(), Arc::new(SystemClock))
 }
 
 fn measure_writes(

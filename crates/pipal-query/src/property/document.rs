@@ -12,9 +12,7 @@ use pipal_api::common::v1::Metadata;
 use pipal_api::property::v1::Property;
 use pipal_engine::{Row, SegmentBounds, TableKey, WriteBatch};
 use pipal_model::series::{EntityValue, ShardHasher, decode_entity, push_entity_value};
-use pipal_model::{
-    ColumnDef, ColumnKey, ColumnType, Error, ErrorKind, Layout, Result, RowPolicy, ValueRef,
-};
+use pipal_model::{ColumnDef, ColumnKey, ColumnType, Error, ErrorKind, Layout, Result, RowPolicy, ValueRef};
 use prost::Message;
 use std::sync::Arc;
 
@@ -106,13 +104,18 @@ pub fn push_tombstone(
     id: &str,
     revision: i64,
 ) -> Result<()> {
-    let row =
-        Row { entity: &entity_of(id), time: revision, version: revision, deleted: true, values: &[] };
+    let row = Row { entity: &entity_of(id), time: revision, version: revision, deleted: true, values: &[] };
     batch.push(table_of(group, layout.resource(), id), layout, &row)
 }
 
 /// A document as it was written. Errors: its bytes are not those of a document.
-pub(super) fn decode(group: &str, name: &str, id: String, version: i64, body: &[u8]) -> QueryResult<Property> {
+pub(super) fn decode(
+    group: &str,
+    name: &str,
+    id: String,
+    version: i64,
+    body: &[u8],
+) -> QueryResult<Property> {
     let mut property = Property::decode(body).map_err(|cause| {
         let subject = format!("{group}/{name}/{id}");
         Error::corrupt("read property", subject, "the document is malformed").caused_by(cause)

@@ -42,10 +42,8 @@ impl<'a> Plan<'a> {
             selector: selector_of(&request.ids),
             criteria: request.criteria.as_ref().map(Criteria::compile).transpose()?,
             projection: Some(&*request.tag_projection).filter(|tags| !tags.is_empty()),
-            order: order.map(|order| Order {
-                tag: &order.tag_name,
-                descending: order.sort == Sort::Desc as i32,
-            }),
+            order: order
+                .map(|order| Order { tag: &order.tag_name, descending: order.sort == Sort::Desc as i32 }),
             limit: match usize::try_from(request.limit).unwrap_or(usize::MAX) {
                 0 => LIMIT_DEFAULT,
                 limit => limit,

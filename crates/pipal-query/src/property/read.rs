@@ -128,7 +128,8 @@ impl Resource<'_> {
             }
         }
         for (table, series) in self.series.iter().enumerate() {
-            let chosen = (0..series.len() as u32).filter(|at| strays.contains_key(series.entity(*at as usize)));
+            let chosen =
+                (0..series.len() as u32).filter(|at| strays.contains_key(series.entity(*at as usize)));
             for head in self.scan_heads(table, &chosen.collect::<Vec<_>>())? {
                 if let Some(newest) = strays.get_mut(series.entity(head.series as usize)) {
                     *newest = (*newest).max((head.version, table));

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 /// Documents that a Delete of a whole name marks in one request to the engine.
-const DELETES_PER_BATCH: usize = 1_000;
+pub(super) const DELETES_PER_BATCH: usize = 1_000;
 
 /// Changes documents, whichever face a change comes through; clones share the locks.
 #[derive(Clone)]
@@ -122,7 +122,12 @@ impl Inner {
         Ok((batch, ApplyResponse { created, tags_num }))
     }
 
-    async fn delete_one(self: Arc<Self>, group: PropertyGroup, name: String, id: String) -> Result<(), Status> {
+    async fn delete_one(
+        self: Arc<Self>,
+        group: PropertyGroup,
+        name: String,
+        id: String,
+    ) -> Result<(), Status> {
         let _turn = self.locks.document(group.id, &name, &id).await;
         let inner = self.clone();
         let prepare = move |cancel: &CancelToken| {

@@ -81,8 +81,7 @@ enum Literal<'a> {
 impl<'a> Literal<'a> {
     fn of(condition: &'a Condition) -> QueryResult<Self> {
         let value = condition.value.as_ref().and_then(|value| value.value.as_ref());
-        let missing =
-            || QueryError::invalid(format!("the condition on tag {} has no value", condition.name));
+        let missing = || QueryError::invalid(format!("the condition on tag {} has no value", condition.name));
         Ok(match value.ok_or_else(missing)? {
             Value::Null(_) => Literal::Null,
             Value::Str(text) => Literal::Text(&text.value),

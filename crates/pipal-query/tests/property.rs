@@ -110,10 +110,13 @@ impl World {
         };
         let mut live: Vec<_> = self.live.iter().filter(|(key, _)| chosen(key)).collect();
         if let Some(order) = &request.order_by {
+            // Only the tag `t` has values; no document has any other.
+            let of = |value: &Option<i64>| value.filter(|_| order.tag_name == "t");
             live.sort_by(|(a, (_, x)), (b, (_, y))| {
+                let (x, y) = (of(x), of(y));
                 let by_value = match (x, y) {
-                    (Some(x), Some(y)) if order.sort == Sort::Desc as i32 => y.cmp(x),
-                    (Some(x), Some(y)) => x.cmp(y),
+                    (Some(x), Some(y)) if order.sort == Sort::Desc as i32 => y.cmp(&x),
+                    (Some(x), Some(y)) => x.cmp(&y),
                     (x, y) => x.is_none().cmp(&y.is_none()),
                 };
                 by_value.then_with(|| a.1.cmp(&b.1)).then_with(|| NAMES[a.0].cmp(NAMES[b.0]))

@@ -26,20 +26,15 @@ pub(super) struct Collector<'p, 'b> {
     plan: &'p Plan<'p>,
     budget: &'b Budget,
     candidates: Vec<Candidate>,
-    /// Bytes of the candidates, shared with those who read.
-    held_bytes: Cell<usize>,
+    /// Bytes of the candidates, which those who read see too.
+    held_bytes: &'b Cell<usize>,
     term: Vec<u8>,
 }
 
 impl<'p, 'b> Collector<'p, 'b> {
-    /// An empty answer.
-    pub fn new(plan: &'p Plan<'p>, budget: &'b Budget) -> Self {
-        Collector { plan, budget, candidates: Vec::new(), held_bytes: Cell::new(0), term: Vec::new() }
-    }
-
-    /// Bytes held.
-    pub fn held_bytes(&self) -> usize {
-        self.held_bytes.get()
+    /// An empty answer, which counts its bytes in `held_bytes`.
+    pub fn new(plan: &'p Plan<'p>, budget: &'b Budget, held_bytes: &'b Cell<usize>) -> Self {
+        Collector { plan, budget, candidates: Vec::new(), held_bytes, term: Vec::new() }
     }
 
     /// Takes a live document; says false when no further one is needed. Errors: the memory limit.
@@ -99,10 +94,13 @@ fn compare(descending: bool, a: &Candidate, b: &Candidate) -> Ordering {
         (Some(a), Some(b)) => a.cmp(b),
         (a, b) => a.is_none().cmp(&b.is_none()),
     };
-    let name = |candidate: &Candidate| {
-        candidate.property.metadata.as_ref().map(|metadata| (metadata.name.clone(), metadata.group.clone()))
-    };
-    by_term.then_with(|| a.property.id.cmp(&b.property.id)).then_with(|| name(a).cmp(&name(b)))
+    let by_id = || a.property.id.cmp(&b.property.id);
+    by_term.then_with(by_id).then_with(|| place_of(&a.property).cmp(&place_of(&b.property)))
+}
+
+/// Name and group.
+fn place_of(property: &Property) -> Option<(&str, &str)> {
+    property.metadata.as_ref().map(|metadata| (metadata.name.as_str(), metadata.group.as_str()))
 }
 
 /// About the bytes that a message holds.

@@ -23,6 +23,7 @@ use pipal_model::MemoryPool;
 use plan::Plan;
 use read::GroupReader;
 pub use read::{Head, find, live_documents};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Properties of an answer when the request does not say how many (property specification, 4.1).
@@ -76,11 +77,12 @@ fn execute(
     tracer: &mut Tracer,
 ) -> QueryResult<Vec<Property>> {
     let budget = Budget::new(context.memory, context.memory_limit_bytes.min(QUERY_BYTES_CEILING));
-    let mut collector = Collector::new(plan, &budget);
+    let held_bytes = Cell::new(0);
+    let mut collector = Collector::new(plan, &budget, &held_bytes);
     for group in context.groups {
         tracer.enter(|| format!("group {}", group.name));
         let reader = GroupReader::open(context.snapshots, group, &budget, context.cancel)?;
-        let goes_on = read_group(&reader, plan, &mut collector, tracer)?;
+        let goes_on = read_group(&reader, plan, &held_bytes, &mut collector, tracer)?;
         tracer.exit();
         if !goes_on {
             break;
@@ -92,6 +94,7 @@ fn execute(
 fn read_group(
     reader: &GroupReader<'_>,
     plan: &Plan<'_>,
+    held_bytes: &Cell<usize>,
     collector: &mut Collector<'_, '_>,
     tracer: &mut Tracer,
 ) -> QueryResult<bool> {
@@ -105,7 +108,7 @@ fn read_group(
         tracer.tag("tables", || resource.tables().to_string());
         tracer.tag("documents_stored", || resource.stored().to_string());
         let mut read = 0u64;
-        let goes_on = resource.visit_live(collector.held_bytes(), &mut |property| {
+        let goes_on = resource.visit_live(held_bytes, &mut |property| {
             read += 1;
             collector.take(property)
         })?;

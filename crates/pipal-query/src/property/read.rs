@@ -14,6 +14,7 @@ use pipal_engine::rows::{EntitySelector, ResourceKey, RowKind};
 use pipal_engine::scan::{MergedSeries, ScanBatch, ScanRequest};
 use pipal_engine::{CancelToken, TableSnapshot};
 use pipal_model::{ColumnKey, Error, Result, RowPolicy, TimeRange, ValueRef};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -118,14 +119,17 @@ impl Resource<'_> {
             return Ok(());
         }
         let mut strays = HashMap::new();
+        let mut held = self.series_bytes();
         for (table, series) in reader.tables.iter().zip(&self.series) {
             for at in 0..series.len() {
                 let entity = series.entity(at);
                 let id = self.id(entity)?;
                 if shard_of(reader.group, &self.key.name, &id) != table.shard() {
+                    held += entity.len() + size_of::<(Vec<u8>, (i64, usize))>();
                     strays.insert(entity.to_vec(), (i64::MIN, usize::MAX));
                 }
             }
+            reader.budget.check(held)?;
         }
         for (table, series) in self.series.iter().enumerate() {
             let chosen =
@@ -179,7 +183,7 @@ impl Resource<'_> {
         &self,
         table: usize,
         heads: &[Head],
-        held_bytes: usize,
+        held_bytes: &Cell<usize>,
         visit: &mut dyn FnMut(Property) -> QueryResult<bool>,
     ) -> QueryResult<bool> {
         let mut rest = heads;
@@ -195,7 +199,7 @@ impl Resource<'_> {
             // A body is held by its source's block, by the buffer of the scan and by its batch.
             let body_bytes: u64 = now.iter().map(|head| head.body_bytes).sum();
             let copies = usize::try_from(body_bytes).unwrap_or(usize::MAX).saturating_mul(3);
-            let held = held_bytes.saturating_add(self.series_bytes()).saturating_add(copies);
+            let held = held_bytes.get().saturating_add(self.series_bytes()).saturating_add(copies);
             self.reader.budget.check(held)?;
             let chosen: Vec<u32> = now.iter().map(|head| head.series).collect();
             let goes_on = self.scan(table, &chosen, &[body_column()], &mut |batch| {
@@ -219,7 +223,7 @@ impl Resource<'_> {
     /// Visits all live documents, table by table in the order of their ids, until the visitor says false.
     pub fn visit_live(
         &self,
-        held_bytes: usize,
+        held_bytes: &Cell<usize>,
         visit: &mut dyn FnMut(Property) -> QueryResult<bool>,
     ) -> QueryResult<bool> {
         for (table, series) in self.series.iter().enumerate() {
@@ -292,7 +296,7 @@ pub fn find(
         let Some(head) = resource.heads(table, 0..resource.series[table].len())?.pop() else { continue };
         let mut found = None;
         if !head.deleted {
-            resource.read(table, &[head], 0, &mut |property| {
+            resource.read(table, &[head], &Cell::new(0), &mut |property| {
                 found = Some(property);
                 Ok(true)
             })?;

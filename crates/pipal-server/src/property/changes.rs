@@ -13,17 +13,21 @@ use crate::registry::{Registry, RevisionClock};
 use crate::services::validate;
 use crate::status::status_of;
 use pipal_engine::{CancelToken, Clock, Engine, WriteBatch};
-use pipal_model::{Error, MemoryPool};
+use pipal_model::{Error, MemoryPool, Reservation};
 use pipal_query::budget::{Budget, QUERY_BYTES_MAX};
 use pipal_query::property::document::{layout, push_document, push_tombstone};
 use pipal_query::property::{PropertyGroup, find, live_documents};
+use prost::Message;
 use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tonic::Status;
 
 /// Documents that a Delete of a whole name marks in one request to the engine.
 pub(super) const DELETES_PER_BATCH: usize = 1_000;
+
+/// Most changes that run or wait for their turn. One more is refused at once.
+const CHANGES_MAX: usize = 4_096;
 
 /// Changes documents, whichever face a change comes through; clones share the locks.
 #[derive(Clone)]
@@ -37,6 +41,7 @@ struct Inner {
     threads: QueryThreads,
     revisions: RevisionClock,
     locks: DocumentLocks,
+    admitted: Arc<Semaphore>,
 }
 
 impl PropertyChanges {
@@ -49,6 +54,7 @@ impl PropertyChanges {
             threads: QueryThreads::default(),
             revisions: RevisionClock::new(clock, 0),
             locks: DocumentLocks::default(),
+            admitted: Arc::new(Semaphore::new(CHANGES_MAX)),
         }))
     }
 
@@ -58,8 +64,13 @@ impl PropertyChanges {
     /// Those of [`Application::admit`], and those of the engine.
     pub async fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Status> {
         let application = Application::admit(&self.0.registry, request)?;
+        let held = self.0.hold(application.property.encoded_len())?;
         let inner = self.0.clone();
-        detached(async move { inner.apply(application).await }).await
+        detached(async move {
+            let _held = held;
+            inner.apply(application).await
+        })
+        .await
     }
 
     /// Deletes a document, or all of a name. It is no error when there is none.
@@ -69,9 +80,11 @@ impl PropertyChanges {
     pub async fn delete(&self, request: DeleteRequest) -> Result<DeleteResponse, Status> {
         validate(&request)?;
         let group = target_of(&*property_group(&self.0.registry, &request.group)?);
-        let inner = self.0.clone();
         let DeleteRequest { name, id, .. } = request;
+        let held = self.0.hold(name.len() + id.len())?;
+        let inner = self.0.clone();
         detached(async move {
+            let _held = held;
             match id.is_empty() {
                 true => inner.delete_all(group, name).await,
                 false => inner.delete_one(group, name, id).await,
@@ -83,6 +96,17 @@ impl PropertyChanges {
 }
 
 impl Inner {
+    /// Room for a change and its bytes, since callers that go away leave their changes behind.
+    fn hold(&self, bytes: usize) -> Result<(OwnedSemaphorePermit, Reservation), Status> {
+        let refused = || Status::resource_exhausted("too many changes of properties wait already");
+        let permit = self.admitted.clone().try_acquire_owned().map_err(|_| refused())?;
+        let mut reservation = Reservation::new(&self.memory, usize::MAX);
+        match reservation.cover(bytes) {
+            true => Ok((permit, reservation)),
+            false => Err(refused()),
+        }
+    }
+
     async fn apply(self: Arc<Self>, application: Application) -> Result<ApplyResponse, Status> {
         let metadata = application.property.metadata.clone().unwrap_or_default();
         let id = application.property.id.clone();

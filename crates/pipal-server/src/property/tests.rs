@@ -199,7 +199,7 @@ async fn what_was_answered_survives_a_power_cut_and_a_clean_stop() {
     }
     for _ in 0..2 {
         world.engine.close().unwrap();
-        world = World::over(world.disk.clone()).await;
+        world = World::over(Arc::new(world.disk.crash_image(CrashPolicy::Everything))).await;
         assert!(world.all().await == before, "after a clean stop");
     }
     let merged = world.apply("a", &[("t2", "4")], Strategy::Merge).await.unwrap();
@@ -215,7 +215,7 @@ async fn revisions_grow_when_the_clock_steps_back_even_over_a_restart() {
     assert_eq!(revisions(&world.all().await[0]), (9_000_000, 9_000_000));
     world.engine.close().unwrap();
     // The clock of the next process starts at 1,000,000.
-    world = World::over(world.disk.clone()).await;
+    world = World::over(Arc::new(world.disk.crash_image(CrashPolicy::Everything))).await;
     world.apply("a", &[("t0", "2")], Strategy::Merge).await.unwrap();
     let stored = world.all().await.remove(0);
     assert_eq!((revisions(&stored), texts(&stored)), ((9_000_000, 9_000_001), vec![("t0", "2")]));

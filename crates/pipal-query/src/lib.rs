@@ -12,6 +12,7 @@ mod key_values;
 pub mod measure;
 mod order;
 mod patterns;
+pub mod property;
 mod read;
 mod row_filter;
 mod rule_order;

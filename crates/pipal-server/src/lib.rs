@@ -6,6 +6,7 @@ mod guard;
 mod held;
 pub mod measure;
 pub mod metrics;
+pub mod property;
 pub mod queries;
 mod query_threads;
 pub mod registry;

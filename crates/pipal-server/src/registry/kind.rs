@@ -85,6 +85,8 @@ pub trait SchemaObject: prost::Message + Default + Clone + PartialEq + Send + Sy
     const NEEDS_GROUP: bool;
     /// True when a change must see all objects of its group at rest.
     const EXCLUSIVE: bool = false;
+    /// True when the answers to Create and Update tell the revision.
+    const TELLS_REVISION: bool = true;
 
     /// Name, group and revisions.
     fn metadata(&self) -> Option<&Metadata>;
@@ -235,6 +237,8 @@ schema_object! { Trace, Trace, needs_group: true,
 }
 
 schema_object! { Property, Property, needs_group: true,
+    const TELLS_REVISION: bool = false;
+
     fn check(&self) -> Result<(), String> {
         rules::identity(self.metadata.as_ref())
     }

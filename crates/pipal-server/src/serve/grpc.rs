@@ -13,12 +13,14 @@ use crate::api::database::stream_registry_service_server::StreamRegistryServiceS
 use crate::api::database::top_n_aggregation_registry_service_server::TopNAggregationRegistryServiceServer;
 use crate::api::database::trace_registry_service_server::TraceRegistryServiceServer;
 use crate::api::measure::measure_service_server::MeasureServiceServer;
+use crate::api::property::property_service_server::PropertyServiceServer;
 use crate::api::schema::schema_barrier_service_server::SchemaBarrierServiceServer;
 use crate::api::stream::stream_service_server::StreamServiceServer;
 use crate::api::trace::trace_service_server::TraceServiceServer;
 use crate::guard::Guard;
 use crate::measure::MeasureFace;
 use crate::metrics::ServerMetrics;
+use crate::property::{PropertyChanges, PropertyFace, PropertyQueries};
 use crate::queries::Queries;
 use crate::registry::Registry;
 use crate::services::{
@@ -71,6 +73,10 @@ pub struct Shared {
     pub queries: Queries,
     /// Write streams of all models.
     pub writes: Arc<WriteContext>,
+    /// Queries of properties.
+    pub property_queries: PropertyQueries,
+    /// Changes of properties.
+    pub property_changes: PropertyChanges,
 }
 
 /// All services. What is not registered answers `UNIMPLEMENTED`.
@@ -118,9 +124,18 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     add_model!(Measure, MeasureServiceServer, MeasureFace);
     add_model!(Stream, StreamServiceServer, StreamFace);
     add_model!(Trace, TraceServiceServer, TraceFace);
+    add!(PropertyServiceServer, property_face(shared));
     routes.add_service(HealthServer(HealthService::new(shared.stopping.clone())));
     add_reflection(&mut routes)?;
     Ok(routes)
+}
+
+fn property_face(shared: &Shared) -> PropertyFace {
+    PropertyFace {
+        queries: shared.property_queries.clone(),
+        changes: shared.property_changes.clone(),
+        metrics: shared.metrics.clone(),
+    }
 }
 
 fn add_reflection(routes: &mut RoutesBuilder) -> Result<()> {

@@ -13,6 +13,7 @@ pub use options::ServeOptions;
 pub use pipal_engine::AckLevel;
 
 use crate::metrics::{ServerMetrics, serve_metrics};
+use crate::property::{PropertyChanges, PropertyQueries};
 use crate::queries::Queries;
 use crate::query_threads::QueryThreads;
 use crate::registry::{EngineGroups, EngineStore, Registry};
@@ -98,8 +99,11 @@ async fn listen(
     let (stop, stopping) = watch::channel(false);
     let grpc = listen::bind("--grpc-host, --grpc-port", &options.grpc_host, options.grpc_port).await?;
     let identity = Arc::new(identity(options, &grpc)?);
+    let queries = queries(options, &ledger, engine, &registry, &identity);
     let shared = grpc::Shared {
-        queries: queries(options, &ledger, engine, &registry, &identity),
+        property_changes: property_changes(&queries),
+        property_queries: property_queries(&queries),
+        queries,
         writes: writes(options, &ledger, engine, &registry, &metrics),
         registry,
         metrics: metrics.clone(),
@@ -139,6 +143,23 @@ fn queries(
         slow_query: options.slow_query,
         node: identity.name.as_str().into(),
     }
+}
+
+/// Queries of all data models share memory and threads.
+fn property_queries(queries: &Queries) -> PropertyQueries {
+    PropertyQueries {
+        registry: queries.registry.clone(),
+        engine: queries.engine.clone(),
+        memory: queries.memory.clone(),
+        threads: queries.threads.clone(),
+        slow_query: queries.slow_query,
+        node: queries.node.clone(),
+    }
+}
+
+fn property_changes(queries: &Queries) -> PropertyChanges {
+    let (registry, engine) = (queries.registry.clone(), queries.engine.clone());
+    PropertyChanges::new(registry, engine, queries.memory.clone(), Arc::new(SystemClock))
 }
 
 fn writes(

@@ -84,7 +84,12 @@ async fn an_answer_is_charged_until_the_transport_has_written_it() {
 
     let memory = world.queries.memory.clone();
     let face = MeasureFace { queries: world.queries.clone(), metrics: world.context.metrics.clone() };
-    let routes = MeasureRoutes::new(Arc::new(face), Arc::new(world.context.clone()), 1 << 20);
+    let routes = WriteRoutes::new(
+        Model::Measure,
+        MeasureServiceServer::new(face),
+        Arc::new(world.context.clone()),
+        1 << 20,
+    );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::builder().layer(Guard(world.context.metrics.clone())).add_service(routes);

@@ -1,5 +1,6 @@
 //! Measures trace queries over a million spans: `cargo run --release -p pipal-query --example trace_speed`.
 
+// A measurement that fails has nothing to say.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use pipal_api::common::v1::Metadata;

@@ -7,6 +7,8 @@ use pipal_api::trace::v1::QueryRequest;
 use pipal_model::{TimeRange, Value};
 use pipal_query::budget::QUERY_BYTES_MAX;
 
+// One line of the table of spans below.
+#[allow(clippy::too_many_arguments)]
 #[rustfmt::skip]
 fn span(
     trace: &str, state: i64, service: &str, inst: &str, endpoint: &str, duration: i64, id: &str, second: i64,

@@ -76,8 +76,15 @@ impl Best {
         if self.descending { b.cmp(&a) } else { a.cmp(&b) }
     }
 
+    /// Learns the worst useful key early, if there are enough traces to tell.
+    pub fn settle(&mut self) {
+        if self.candidates.len() >= self.needed {
+            self.cut();
+        }
+    }
+
     /// Keeps of each trace its best key, and of the traces the best.
-    pub fn cut(&mut self) {
+    fn cut(&mut self) {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.sort_unstable_by(|a, b| {
             (a.group, &a.id).cmp(&(b.group, &b.id)).then(self.compare(a.key, b.key))
@@ -107,14 +114,14 @@ mod tests {
             offers in prop::collection::vec((-20i64..20, 0u8..40, 0usize..2), 0..400),
             needed in 0usize..12,
             descending: bool,
-            cut_every in 1usize..50,
+            settle_every in 1usize..50,
         ) {
             let mut best = Best::new(needed, descending);
             let mut all: BTreeMap<(u8, usize), i64> = BTreeMap::new();
             for (i, (key, id, group)) in offers.iter().enumerate() {
                 best.offer(*key, &[*id], *group);
-                if i % cut_every == 0 {
-                    best.cut();
+                if i % settle_every == 0 {
+                    best.settle();
                 }
                 let known = all.entry((*id, *group)).or_insert(*key);
                 *known = if descending { (*known).max(*key) } else { (*known).min(*key) };

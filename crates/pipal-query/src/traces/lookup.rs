@@ -54,11 +54,8 @@ fn fits_whole(plan: &Plan, ids: usize) -> bool {
 }
 
 fn all(plan: &Plan, ids: &[Box<[u8]>]) -> Vec<Found> {
-    let of_id = |id: &Box<[u8]>| {
-        let id = id.clone();
-        (0..plan.groups.len()).map(move |group| Found { key: 0, id: id.clone(), group })
-    };
-    ids.iter().flat_map(of_id).collect()
+    let groups = 0..plan.groups.len();
+    ids.iter().flat_map(|id| groups.clone().map(|group| Found { key: 0, id: id.clone(), group })).collect()
 }
 
 /// Adds the position of every entity of which a span passes, with the group. Entities are in the order of ids, which

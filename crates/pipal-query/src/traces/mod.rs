@@ -68,9 +68,9 @@ fn execute(
         Mode::Lookup(ids) => lookup::find(&sources, plan, ids, budget)?,
         Mode::Ordered { descending } => {
             tracer.enter(|| "ordered-scan".into());
-            let found = ordered::find(&sources, plan, *descending, budget, tracer)?;
+            let found = ordered::find(&sources, plan, *descending, budget, tracer);
             tracer.exit();
-            found
+            found?
         }
     };
     spans::read(&sources, plan, &found, budget)

@@ -54,8 +54,8 @@ pub(super) fn find(
         }
         visited += 1;
         Search { sources, unit, group, descending, budget }.run(filter, &mut best)?;
-        // The cut tells the next source which times are of no use any more.
-        best.cut();
+        // This tells the next source which times are of no use any more.
+        best.settle();
     }
     tracer.tag("sources_considered", || units.len().to_string());
     tracer.tag("sources_read", || visited.to_string());
@@ -192,3 +192,25 @@ fn selectors(traces: u64) -> Vec<EntitySelector> {
 
 /// The first byte of an entity that is text, as trace ids are.
 const TEXT: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::super::find::entity_of;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_trace_is_in_one_piece_of_a_large_source(id in prop::collection::vec(any::<u8>(), 0..4)) {
+            let entity = entity_of(&id);
+            let holds = |selector: &EntitySelector| match selector {
+                EntitySelector::All => true,
+                EntitySelector::Prefix(prefix) => entity.starts_with(prefix),
+                EntitySelector::Exact(entities) => entities.contains(&entity),
+            };
+            for traces in [1, TRACES_AT_ONCE + 1] {
+                prop_assert_eq!(selectors(traces).iter().filter(|selector| holds(selector)).count(), 1);
+            }
+        }
+    }
+}

@@ -60,28 +60,29 @@ fn encoded(value: ValueRef<'_>) -> Box<[u8]> {
 }
 
 fn columns_of(tags: &[Box<str>], schema: &RowSchema) -> Vec<Option<ColumnKey>> {
-    let column = |tag: &Box<str>| match schema.tag(schema.find_tag(tag)?)?.slot {
+    let column = |tag: &str| match schema.tag(schema.find_tag(tag)?)?.slot {
         Slot::Column(column) => Some(schema.layout().columns().get(column)?.key.clone()),
         Slot::Entity(_) | Slot::Nowhere => None,
     };
-    tags.iter().map(column).collect()
+    tags.iter().map(|tag| column(tag)).collect()
 }
 
 /// Spans that meet one of the patterns. Patterns with one and the same fixed slot become a test for a set of values:
 /// they come of lists, which may be long.
 fn filter_of(patterns: &[Pattern], columns: &[Option<ColumnKey>]) -> RowFilter {
     let mut filter = RowFilter::default();
-    let mut sets: Vec<(Vec<Box<[u8]>>, Vec<i64>)> = vec![Default::default(); columns.len()];
+    let mut texts: Vec<Vec<Box<[u8]>>> = vec![Vec::new(); columns.len()];
+    let mut numbers: Vec<Vec<i64>> = vec![Vec::new(); columns.len()];
     for pattern in patterns {
         let fixed: Vec<(usize, Value)> = fixed_slots(pattern).collect();
         match &fixed[..] {
             [] => return RowFilter::default(),
-            [(slot, Value::Str(text))] => sets[*slot].0.push(text.as_slice().into()),
-            [(slot, Value::Int(number))] => sets[*slot].1.push(*number),
+            [(slot, Value::Str(text))] => texts[*slot].push(text.as_slice().into()),
+            [(slot, Value::Int(number))] => numbers[*slot].push(*number),
             _ => filter = filter.join(Join::Or, all_of(fixed, columns)),
         }
     }
-    for ((texts, numbers), column) in sets.into_iter().zip(columns) {
+    for ((texts, numbers), column) in texts.into_iter().zip(numbers).zip(columns) {
         let texts = (!texts.is_empty()).then(|| Elements::of_texts(texts));
         let numbers = (!numbers.is_empty()).then(|| Elements::of_ints(numbers));
         for elements in [texts, numbers].into_iter().flatten() {

@@ -20,6 +20,16 @@ pub(crate) enum Expression {
 }
 
 impl Expression {
+    /// The expression with `first` added to the number of every condition.
+    pub fn renumbered(self, first: usize) -> Self {
+        let side = |side: Box<Expression>| Box::new(side.renumbered(first));
+        match self {
+            Expression::Leaf(number) => Expression::Leaf(number + first),
+            Expression::And(left, right) => Expression::And(side(left), side(right)),
+            Expression::Or(left, right) => Expression::Or(side(left), side(right)),
+        }
+    }
+
     /// Combines columns of outcomes, numbers in an order in which 0 is false: a conjunction is the least of its sides
     /// and a disjunction the greatest. `leaf` appends the `count` outcomes of a condition.
     pub fn outcomes(&self, count: usize, leaf: &impl Fn(usize, &mut Vec<u8>)) -> Vec<u8> {

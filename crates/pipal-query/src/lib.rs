@@ -22,6 +22,7 @@ pub mod stream;
 mod tags;
 pub mod term;
 mod trace;
+pub mod traces;
 mod values;
 mod view;
 

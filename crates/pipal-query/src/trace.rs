@@ -67,6 +67,11 @@ impl Tracer {
         for (span, _) in &mut self.open {
             span.error = true;
         }
+        self.leave_all();
+    }
+
+    /// Closes all spans but the root.
+    pub fn leave_all(&mut self) {
         while self.open.len() > 1 {
             self.exit();
         }
@@ -74,9 +79,7 @@ impl Tracer {
 
     /// Closes everything and gives the trace, if one was asked for.
     pub fn finish(mut self) -> Option<Trace> {
-        while self.open.len() > 1 {
-            self.exit();
-        }
+        self.leave_all();
         let root = self.close()?;
         let trace_id = rfc3339_nanos(self.start_nanos);
         Some(Trace { trace_id, error: root.error, spans: vec![root] })

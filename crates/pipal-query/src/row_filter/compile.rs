@@ -45,7 +45,7 @@ impl RowFilter {
 
 /// The tag and the literal of a condition. Errors: there is no such tag, the operator is missing, the literal is
 /// missing or of a type that no condition takes.
-pub(crate) fn check_condition<'a, 's>(
+fn check_condition<'a, 's>(
     condition: &'a Condition,
     schema: &'s RowSchema,
 ) -> QueryResult<(&'s TagDef, &'a Literal)> {

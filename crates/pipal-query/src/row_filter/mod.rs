@@ -11,15 +11,14 @@ mod test;
 mod tests;
 
 use crate::analyzer::Analyzer;
-use crate::expression::Expression;
+use crate::expression::{Expression, Join};
 use crate::schema::RowSchema;
 use crate::term::ValueTest;
 use pipal_api::model::v1::Condition;
 use pipal_codec::Column;
 use pipal_model::{ColumnKey, ValueRef};
 
-pub(crate) use compile::check_condition;
-pub(crate) use test::RowTest;
+pub(crate) use test::{Elements, RowTest};
 
 /// Conditions that rows must meet.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,6 +72,19 @@ impl RowFilter {
             }
         });
         rows.retain(|row| mask[*row as usize] != 0);
+    }
+
+    /// A filter of one condition.
+    pub fn of_leaf(leaf: RowLeaf) -> Self {
+        RowFilter { leaves: vec![leaf], expression: Some(Expression::Leaf(0)) }
+    }
+
+    /// Joins two filters; one that every row passes counts as a side that vanished.
+    pub fn join(mut self, how: Join, other: RowFilter) -> RowFilter {
+        let other_expression = other.expression.map(|expression| expression.renumbered(self.leaves.len()));
+        self.leaves.extend(other.leaves);
+        self.expression = how.of(self.expression, other_expression);
+        self
     }
 
     /// True when every row passes.

@@ -10,7 +10,7 @@
 
 use crate::buffer::RowBuffer;
 use crate::order::{Order, SortKey, Sorter};
-use crate::read::RowSink;
+use crate::read::{RowSink, Slicing};
 use crate::shape::Shape;
 use crate::view::View;
 use hashbrown::HashSet;
@@ -18,6 +18,9 @@ use pipal_model::{TimeRange, ValueRef};
 
 /// Rows that may collect beyond the needed ones before the worse half is dropped.
 const SLACK_ROWS: usize = 8192;
+
+/// Least rows of the first slice of a region, where reading it may be enough.
+const FIRST_SLICE_ROWS: u64 = 1 << 16;
 
 /// See the module.
 pub(crate) struct FirstRows<'a> {
@@ -51,9 +54,10 @@ impl<'a> FirstRows<'a> {
     }
 
     /// Keeps of the rows of one group and one id the first in order only. The id is an integer in a column of the
-    /// shape; a row without it is like no other.
+    /// shape; a row without it is like no other. Rows of equal times are in the order of their ids.
     pub fn distinct_by(mut self, id_column: usize) -> Self {
         self.id_column = Some(id_column);
+        self.sorter.break_ties_by(id_column);
         self
     }
 
@@ -168,8 +172,13 @@ impl RowSink for FirstRows<'_> {
         }
     }
 
-    fn holds_regions(&self) -> bool {
-        false
+    /// Where time alone orders, the first rows of a region may be all that is needed of it.
+    fn slicing(&self) -> Slicing {
+        if !self.bounded || !self.sorter.is_by_time() {
+            return Slicing::Whole;
+        }
+        let needed = u64::try_from(self.needed).unwrap_or(u64::MAX);
+        Slicing::Growing(needed.saturating_mul(4).max(FIRST_SLICE_ROWS))
     }
 
     fn heap_bytes(&self) -> usize {

@@ -65,6 +65,7 @@ const TERM_MISSING: u32 = u32::MAX;
 pub(crate) struct Sorter {
     order: Order,
     ranking: Option<Ranking>,
+    tie_column: Option<usize>,
     terms: Terms,
     scratch: Vec<u8>,
     term_bytes: Vec<u8>,
@@ -124,7 +125,20 @@ pub(crate) fn ordered_float(value: f64) -> u64 {
 impl Sorter {
     /// A sorter for the order, behind a ranking if there is one.
     pub fn new(order: Order, ranking: Option<Ranking>) -> Self {
-        Sorter { order, ranking, terms: Terms::default(), scratch: Vec::new(), term_bytes: Vec::new() }
+        Sorter {
+            order,
+            ranking,
+            tie_column: None,
+            terms: Terms::default(),
+            scratch: Vec::new(),
+            term_bytes: Vec::new(),
+        }
+    }
+
+    /// Orders equal times by the integers in a column of the shape instead of the series id, so that rows of one series
+    /// and time have the same order wherever they are stored.
+    pub fn break_ties_by(&mut self, column: usize) {
+        self.tie_column = Some(column);
     }
 
     /// The order.
@@ -136,19 +150,22 @@ impl Sorter {
     pub fn key(&mut self, view: &View<'_>, row: usize) -> SortKey {
         let (series, group) = view.series_of(row);
         let time = ordered_int(view.times[row]);
-        let sid = view.series.sid(series);
+        let tie = match self.tie_column.map(|column| view.column_value(column, row)) {
+            Some(ValueRef::Int(number)) => number as u64,
+            _ => view.series.sid(series),
+        };
         let (tier, rank) = self.ranking.as_ref().map_or((0, 0), |ranking| ranking.rank(view, row, group));
         let (term, first, second) = match &self.order {
-            Order::Time { descending: false } => (0, time, sid),
-            Order::Time { descending: true } => (0, !time, sid),
-            Order::Series => (0, sid, time),
+            Order::Time { descending: false } => (0, time, tie),
+            Order::Time { descending: true } => (0, !time, tie),
+            Order::Series => (0, tie, time),
             Order::Tag { sources, ties, .. } => {
                 let value = view.tag_value(sources[group], row, &mut self.scratch);
                 let present = sort_term(value, &mut self.term_bytes);
                 let term = if present { self.terms.intern(&self.term_bytes) } else { TERM_MISSING };
                 match ties {
-                    Ties::SeriesMissingLast => (term, sid, time),
-                    Ties::TimeMissingLowest => (term, time, sid),
+                    Ties::SeriesMissingLast => (term, tie, time),
+                    Ties::TimeMissingLowest => (term, time, tie),
                 }
             }
         };

@@ -92,6 +92,18 @@ pub(crate) trait SeriesOutcomes {
     fn heap_bytes(&self) -> usize;
 }
 
+/// How a region is cut into parts of its time, which are read one after the other in the order of the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slicing {
+    /// Not at all.
+    Whole,
+    /// Into equal parts, since the sink holds the rows of a part until its end.
+    Equal,
+    /// The first part has about so many rows, and each one is many times longer than the one before: the first parts
+    /// may satisfy the sink.
+    Growing(u64),
+}
+
 /// What becomes of the rows that the reading finds. Rows may arrive in any order of series and shards, in regions of
 /// time; inside a series of a region they arrive by rising time.
 pub(crate) trait RowSink {
@@ -107,8 +119,8 @@ pub(crate) trait RowSink {
     /// The part of `time` whose rows can still change the result.
     fn narrow(&self, time: TimeRange) -> TimeRange;
 
-    /// True when rows are held until [`RowSink::end_region`], so that regions of many rows should be cut in time.
-    fn holds_regions(&self) -> bool;
+    /// How regions of many rows are best cut in time.
+    fn slicing(&self) -> Slicing;
 
     /// Bytes held.
     fn heap_bytes(&self) -> usize;
@@ -168,12 +180,21 @@ impl Reading<'_> {
         };
         let held: usize = units.iter().map(Unit::heap_bytes).sum();
         let stored_rows: u64 = units.iter().map(Unit::stored_rows).sum();
-        let slices = if sink.holds_regions() { stored_rows.div_ceil(SLICE_ROWS).max(1) } else { 1 };
-        let mut slices = region.slices(self.context.time, slices);
-        if self.plan.newest_first {
-            slices.reverse();
-        }
+        let newest_first = self.plan.newest_first;
+        let slices = match sink.slicing() {
+            Slicing::Whole => vec![self.context.time],
+            Slicing::Equal => {
+                region.slices(self.context.time, stored_rows.div_ceil(SLICE_ROWS), newest_first)
+            }
+            Slicing::Growing(rows) => {
+                region.growing_slices(self.context.time, stored_rows.div_ceil(rows.max(1)), newest_first)
+            }
+        };
         for time in slices {
+            if sink.is_satisfied() {
+                tracer.tag("satisfied", || "true".into());
+                break;
+            }
             self.slice(&units, &spread, time, held, sink, tracer)?;
             sink.end_region();
         }

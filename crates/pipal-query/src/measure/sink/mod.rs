@@ -8,7 +8,7 @@ use super::plan::{Operation, Plan};
 use crate::buffer::RowBuffer;
 use crate::first_rows::FirstRows;
 use crate::order::Sorter;
-use crate::read::RowSink;
+use crate::read::{RowSink, Slicing};
 use crate::view::View;
 use groups::GroupsSink;
 use pipal_model::{TimeRange, Value};
@@ -83,8 +83,12 @@ impl RowSink for Sink<'_> {
         }
     }
 
-    fn holds_regions(&self) -> bool {
-        matches!(self, Sink::Groups(sink) if sink.holds_regions())
+    fn slicing(&self) -> Slicing {
+        match self {
+            Sink::Rows(sink) => sink.slicing(),
+            Sink::Groups(sink) if sink.holds_regions() => Slicing::Equal,
+            Sink::Groups(_) => Slicing::Whole,
+        }
     }
 
     fn heap_bytes(&self) -> usize {

@@ -14,7 +14,7 @@ use pipal_engine::{CancelToken, Engine, EngineOptions, GroupOptions, ManualClock
 use pipal_engine::{SegmentBounds, TableKey};
 use pipal_model::series::push_entity_value;
 use pipal_model::time::{DAY_NANOS, HOUR_NANOS};
-use pipal_model::{Interval, IntervalUnit, MemoryPool, TimeRange, ValueRef};
+use pipal_model::{Interval, IntervalUnit, MemoryLedger, Share, TimeRange, ValueRef};
 use pipal_query::budget::QUERY_BYTES_MAX;
 use pipal_query::schema::RowSchema;
 use pipal_query::traces::{GroupTarget, QueryContext, query};
@@ -114,14 +114,14 @@ fn measure(engine: &Engine, target: &GroupTarget) {
             now: START,
             node: "n",
             cancel: &CancelToken::default(),
-            memory: &MemoryPool::new(QUERY_BYTES_MAX),
+            memory: &MemoryLedger::unlimited().share(Share::Queries, QUERY_BYTES_MAX),
             memory_limit_bytes: QUERY_BYTES_MAX,
         };
         let mut times = Vec::new();
         let mut traces = 0;
         for _ in 0..7 {
             let start = Instant::now();
-            traces = query(&context, &request).unwrap().traces.len();
+            traces = query(&context, &request).unwrap().response.traces.len();
             times.push(start.elapsed());
         }
         println!(

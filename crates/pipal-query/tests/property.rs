@@ -8,7 +8,7 @@ use pipal_api::model::v1::{Int, Sort, Str, Tag, TagValue, tag_value::Value};
 use pipal_api::property::v1::{Property, QueryOrder, QueryRequest};
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{CancelToken, Engine, EngineOptions, GroupOptions, ManualClock, WriteBatch};
-use pipal_model::{ErrorKind, MemoryPool};
+use pipal_model::{ErrorKind, MemoryLedger, Share};
 use pipal_query::QueryResult;
 use pipal_query::budget::{Budget, QUERY_BYTES_MAX};
 use pipal_query::property::document::{layout, push_document, push_tombstone};
@@ -87,10 +87,10 @@ impl World {
             now: 1,
             node: "n",
             cancel: &CancelToken::default(),
-            memory: &MemoryPool::new(QUERY_BYTES_MAX),
+            memory: &MemoryLedger::unlimited().share(Share::Queries, QUERY_BYTES_MAX),
             memory_limit_bytes,
         };
-        query(&context, request).map(|response| response.properties)
+        query(&context, request).map(|answer| answer.response.properties)
     }
 
     /// Name, id and version of each document of an answer.
@@ -143,7 +143,7 @@ impl World {
     }
 
     fn budget(&self) -> Budget {
-        Budget::new(&MemoryPool::new(QUERY_BYTES_MAX), QUERY_BYTES_MAX)
+        Budget::new(&MemoryLedger::unlimited().share(Share::Queries, QUERY_BYTES_MAX), QUERY_BYTES_MAX)
     }
 
     fn check_look_ups(&self) {

@@ -55,9 +55,9 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     let disk = Arc::new(SimulatedFileSystem::new());
     let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
     let store = Arc::new(EngineStore::new(engine.clone()));
-    let storage = Arc::new(EngineGroups(engine.clone()));
     let ledger = MemoryLedger::unlimited();
-    let schemas = ledger.share(Share::Schemas, 1 << 30);
+    let (storage, schemas) =
+        (Arc::new(EngineGroups(engine.clone())), ledger.share(Share::Schemas, usize::MAX));
     let registry = Registry::open(store, storage, clock, schemas).await.unwrap();
     registry.create_group(group()).await.unwrap();
     for number in 0..measures {

@@ -5,7 +5,7 @@ use pipal_api::database::v1::TagType;
 use pipal_api::model::v1::{Sort, TagProjection, condition::BinaryOp};
 use pipal_api::stream::v1::QueryRequest;
 use pipal_engine::CancelToken;
-use pipal_model::{ErrorKind, MemoryPool, TimeRange, Value};
+use pipal_model::{ErrorKind, MemoryLedger, Share, TimeRange, Value};
 use pipal_query::budget::QUERY_BYTES_MAX;
 use pipal_query::context::QueryContext;
 use pipal_query::stream::query;
@@ -143,7 +143,7 @@ fn a_cancelled_query_ends_with_an_error() {
         now: TEN,
         node: "n",
         cancel: &cancel,
-        memory: &MemoryPool::new(QUERY_BYTES_MAX),
+        memory: &MemoryLedger::unlimited().share(Share::Queries, QUERY_BYTES_MAX),
         memory_limit_bytes: QUERY_BYTES_MAX,
     };
     assert!(query(&context, &select(&[("f", &["a"])])).is_err());

@@ -14,7 +14,7 @@ use pipal_engine::{
 use pipal_model::series::push_entity_value;
 use pipal_model::time::DAY_NANOS;
 use pipal_model::value::{encode_int_array, encode_str_array};
-use pipal_model::{Interval, IntervalUnit, MemoryPool, TimeRange, Value, ValueRef};
+use pipal_model::{Interval, IntervalUnit, MemoryLedger, Share, TimeRange, Value, ValueRef};
 use pipal_query::QueryResult;
 use pipal_query::budget::QUERY_BYTES_MAX;
 use pipal_query::schema::{RowSchema, Slot};
@@ -178,10 +178,10 @@ impl Fixture {
             now: TEN,
             node: "n",
             cancel: &CancelToken::default(),
-            memory: &MemoryPool::new(QUERY_BYTES_MAX),
+            memory: &MemoryLedger::unlimited().share(Share::Queries, QUERY_BYTES_MAX),
             memory_limit_bytes,
         };
-        query(&context, request)
+        query(&context, request).map(|answer| answer.response)
     }
 
     /// The ids of the answer of all groups within an hour of ten, or the error text.

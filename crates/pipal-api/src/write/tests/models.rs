@@ -44,7 +44,7 @@ fn viewed_trace(bytes: &[u8]) -> Result<trace::v1::WriteRequest, MalformedWrite>
     let request = trace::v1::WriteRequest {
         metadata: view.metadata.map(|m| Metadata::decode(m.bytes).unwrap()),
         tags: slots.families().flatten().map(tag).collect(),
-        span: span.into(),
+        span,
         version: view.message_id,
         tag_spec: spec,
     };

@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pipal_api::common::v1::Metadata;
 use pipal_api::measure::v1::{DataPointValue, WriteRequest};
 use pipal_api::model::v1::{FieldValue, Int, Str, TagFamilyForWrite, TagValue, field_value, tag_value};
-use pipal_api::write::{MeasureWriteView, Slot, WriteSlots};
+use pipal_api::write::{Model, Slot, WriteSlots, WriteView};
 use prost::Message;
 use prost_types::Timestamp;
 
@@ -48,7 +48,7 @@ fn compare(c: &mut Criterion) {
         b.iter(|| {
             let mut spare = Vec::new();
             let mut slots = std::mem::take(&mut kept).recycle();
-            let view = MeasureWriteView::parse(black_box(&bytes), &mut spare, &mut slots);
+            let view = WriteView::parse(Model::Measure, black_box(&bytes), &mut spare, &mut slots);
             let id = view.map(|v| v.message_id);
             let nulls = slots.fields().iter().filter(|slot| **slot == Slot::Null).count();
             kept = slots.recycle();

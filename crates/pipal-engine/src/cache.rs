@@ -4,8 +4,13 @@
 //! a few shards; a scan of much data does not drive out what is used often (the cache is a Clock-PRO variant).
 //! Concurrent loads of one entry wait for the first of them. An entry larger than a shard's part of the limit
 //! is handed out and not kept.
+//!
+//! What the cache holds is charged to its share of the memory of the process. When the process is short of memory the
+//! cache gives back what exceeds its share's allowance, down to an eighth of its limit, below which queries would only
+//! read the same directories over and over.
 
-use pipal_model::{Error, Result};
+use parking_lot::Mutex;
+use pipal_model::{Error, MemoryLedger, MemoryPool, Reservation, Result, Share};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,17 +71,37 @@ pub struct CacheStats {
     pub limit_bytes: u64,
 }
 
-/// A sharded cache with a limit in bytes that can be changed at run time.
+/// The limit changes by this part of it, so that it does not follow every byte that others take.
+const LIMIT_STEPS: usize = 16;
+/// The least limit, in the same parts.
+const LIMIT_STEPS_MIN: usize = 2;
+
+/// What the cache holds, as far as the ledger knows.
+struct Charge {
+    memory: Reservation,
+    limit_bytes: u64,
+}
+
+/// A sharded cache with a limit in bytes that follows the memory of the process.
 pub struct BlockCache {
     entries: quick_cache::sync::Cache<BlockKey, Entry, EntryWeight>,
+    pool: Arc<MemoryPool>,
+    charge: Mutex<Charge>,
     owners: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
 impl BlockCache {
-    /// An empty cache that holds at most `limit_bytes`.
+    /// An empty cache that holds at most `limit_bytes` and is charged to nobody.
     pub fn new(limit_bytes: u64) -> Self {
+        let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
+        BlockCache::charged(MemoryLedger::unlimited().share(Share::Cache, limit))
+    }
+
+    /// An empty cache that holds at most what `pool` allows it.
+    pub fn charged(pool: Arc<MemoryPool>) -> Self {
+        let limit_bytes = pool.limit() as u64;
         let options = quick_cache::OptionsBuilder::new()
             .shards(SHARDS)
             .estimated_items_capacity((limit_bytes / ENTRY_BYTES_TYPICAL).clamp(1024, 1 << 20) as usize)
@@ -92,7 +117,9 @@ impl BlockCache {
             // The builder fails only without sizes, which were given; this is the same cache with more shards.
             Err(_) => quick_cache::sync::Cache::with_weighter(1024, limit_bytes, EntryWeight),
         };
-        BlockCache { entries, owners: AtomicU64::new(0), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        let charge = Mutex::new(Charge { memory: Reservation::new(&pool, usize::MAX), limit_bytes });
+        let [owners, hits, misses] = [0, 0, 0].map(AtomicU64::new);
+        BlockCache { entries, pool, charge, owners, hits, misses }
     }
 
     /// A number for an open file, different from all others given by this cache.
@@ -116,20 +143,37 @@ impl BlockCache {
         });
         let counter = if hit { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
+        if !hit {
+            self.settle();
+        }
         match entry?.value.downcast::<T>() {
             Ok(value) => Ok((value, hit)),
             Err(_) => Err(Error::internal("read cache", format!("{key:?} holds a value of another type"))),
         }
     }
 
-    /// Changes the limit; entries beyond it go at once.
-    pub fn set_limit_bytes(&self, limit_bytes: u64) {
-        self.entries.set_capacity(limit_bytes);
+    /// Gives back what the process is short of, and charges what is held. Called after every change of what is held,
+    /// and now and then, since others may have become short.
+    pub fn settle(&self) {
+        // Whoever has the lock, or comes next, charges what is there then.
+        let Some(mut charge) = self.charge.try_lock() else { return };
+        let (limit, step) = (self.pool.limit(), self.pool.limit() / LIMIT_STEPS);
+        let allowed = match self.pool.allowance() {
+            allowance if allowance >= limit => limit,
+            allowance => (allowance - allowance % step.max(1)).max(step * LIMIT_STEPS_MIN),
+        };
+        if allowed as u64 != charge.limit_bytes {
+            charge.limit_bytes = allowed as u64;
+            self.entries.set_capacity(charge.limit_bytes);
+        }
+        let held = usize::try_from(self.entries.weight()).unwrap_or(usize::MAX);
+        charge.memory.set(held);
     }
 
     /// Drops everything; open files load again what they need.
     pub fn clear(&self) {
         self.entries.clear();
+        self.settle();
     }
 
     /// Counters and sizes.
@@ -165,15 +209,26 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_holds_and_can_be_changed() {
-        let cache = BlockCache::new(1 << 20);
+    fn the_limit_holds_and_yields_to_those_who_cannot_be_refused() {
+        let ledger = MemoryLedger::new(2 << 20);
+        let cache = BlockCache::charged(ledger.share(Share::Cache, 1 << 20));
         for i in 0..1000 {
             cache.get_or_load(key(i), || Ok(vec![0u8; 10_000])).unwrap();
             assert!(cache.stats().bytes <= 1 << 20);
         }
         assert!(cache.stats().bytes > 1 << 19, "a full cache must use its limit");
-        cache.set_limit_bytes(1 << 16);
-        assert!(cache.stats().bytes <= 1 << 16);
+        assert_eq!(ledger.used() as u64, cache.stats().bytes, "what is held is charged");
+        let mut rows = Reservation::charged(&ledger.share(Share::Rows, 2 << 20), (2 << 20) - (1 << 18));
+        cache.settle();
+        assert!(cache.stats().bytes <= 1 << 18 && !ledger.is_overdrawn());
+        rows.set(3 << 20);
+        cache.settle();
+        let least = cache.stats();
+        assert!(least.bytes > 0 && least.limit_bytes == 1 << 17, "something stays: {least:?}");
+        rows.set(0);
+        cache.settle();
+        assert_eq!(cache.stats().limit_bytes, 1 << 20);
+        assert_eq!(ledger.used() as u64, cache.stats().bytes);
     }
 
     #[test]

@@ -62,6 +62,8 @@ counters! {
     flush_micros,
     /// Merges done.
     merges,
+    /// Merges put off for want of memory.
+    merges_put_off,
     /// Merges that failed.
     merge_errors,
     /// Parts read by merges.

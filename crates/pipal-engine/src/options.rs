@@ -1,5 +1,7 @@
 //! Options and named maxima of the engine.
 
+use pipal_model::MemoryLedger;
+
 /// When a writer is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AckLevel {
@@ -20,6 +22,8 @@ pub struct EngineOptions {
     /// True for threads of our own that flush, merge and expire; false when the caller drives all of it, as
     /// tests do.
     pub background: bool,
+    /// Where the engine opens its shares of the memory of the process.
+    pub memory: MemoryLedger,
     /// A table's rows in memory freeze at this size and are flushed.
     pub table_memory_bytes_max: usize,
     /// Rows in memory of all tables; beyond it the largest tables are flushed and new requests wait.
@@ -34,6 +38,8 @@ pub struct EngineOptions {
     pub log_bytes_max: u64,
     /// Size of the cache of blocks.
     pub cache_bytes_max: usize,
+    /// What the part writers of flushes and merges hold; beyond it merges wait.
+    pub part_writers_bytes_max: usize,
     /// Most parts that one merge reads.
     pub merge_inputs_max: usize,
     /// Fewest parts of similar size that are worth a merge while a table is being written.
@@ -55,6 +61,7 @@ impl Default for EngineOptions {
         EngineOptions {
             ack: AckLevel::Synced,
             background: true,
+            memory: MemoryLedger::unlimited(),
             table_memory_bytes_max: 24 << 20,
             memory_bytes_max: 64 << 20,
             queue_bytes_max: 256 << 20,
@@ -62,6 +69,7 @@ impl Default for EngineOptions {
             log_file_bytes_max: 16 << 20,
             log_bytes_max: 128 << 20,
             cache_bytes_max: 32 << 20,
+            part_writers_bytes_max: 128 << 20,
             merge_inputs_max: 16,
             merge_inputs_min: 4,
             merge_cool_age_ms: 60_000,
@@ -80,5 +88,8 @@ pub const SEGMENTS_MAX: usize = 4096;
 /// A group of requests that share one sync is closed when it has this many bytes. With the last request it stays
 /// below what the log takes at once.
 pub const COMMIT_GROUP_BYTES_MAX: usize = 16 << 20;
+/// A merge for which there is no memory is put off this many times in a row; then it goes all the same, since a
+/// table of ever more parts would cost more.
+pub const MERGE_PUT_OFFS_MAX: u32 = 20;
 /// A part that made this many merges fail is left out of merges.
 pub const MERGE_FAILURES_MAX: u32 = 3;

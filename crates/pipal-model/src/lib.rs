@@ -11,6 +11,6 @@ pub mod value;
 
 pub use error::{Error, ErrorKind, Result};
 pub use layout::{ColumnDef, ColumnKey, Layout, RowPolicy};
-pub use memory::{MemoryPool, Reservation};
+pub use memory::{MemoryLedger, MemoryPool, Refusal, Reservation, Share, ShareUse};
 pub use time::{Interval, IntervalUnit, TimeRange};
 pub use value::{ColumnType, Value, ValueRef};

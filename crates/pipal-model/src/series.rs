@@ -5,6 +5,8 @@
 //! apart from the resource, so that resources share one dictionary of entities.
 
 use crate::value::{ValueRef, unzigzag, zigzag};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 use xxhash_rust::xxh64::Xxh64;
 
 const END: u8 = b'|';
@@ -122,6 +124,24 @@ pub fn sid(resource: &str, entity: &[u8]) -> u64 {
     SeriesHasher::new(resource).sid(entity)
 }
 
+/// The stored id of an element: xxhash64 with seed 0 over group, stream and the id that its writer gave, joined by `|`
+/// (stream specification 2.5).
+pub fn element_id(group: &str, stream: &str, id: &str) -> u64 {
+    let mut state = Xxh64::new(0);
+    for part in [group, "|", stream, "|", id] {
+        state.update(part.as_bytes());
+    }
+    state.digest()
+}
+
+/// The stored id of an element whose writer gave none: another one with every call.
+pub fn new_element_id(group: &str, stream: &str) -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    element_id(group, stream, &format!("{now}|{call}"))
+}
+
 /// The shard of a row (measure specification, 1.4): xxhash64 over the resource name and the raw key values.
 pub struct ShardHasher(Xxh64);
 
@@ -191,6 +211,13 @@ mod tests {
         assert_eq!(sid("service_cpm_minute", &entity(&[ValueRef::Str(b"entity_1")])), 17296083384258897030);
         assert_eq!(sid("service_cpm_minute", &entity(&[ValueRef::Int(1)])), 335438207074479228);
         assert_eq!(sid("service_traffic", &entity(&[ValueRef::Str(b"1")])), 15142466043926325685);
+    }
+
+    #[test]
+    fn element_ids_are_those_of_the_protocol() {
+        assert_eq!(element_id("default", "sw", "0"), 0x0978_df79_cf4e_d409);
+        assert_eq!(element_id("default", "sw", "1"), 0x4dd9_99e3_502d_728d);
+        assert_ne!(new_element_id("default", "sw"), new_element_id("default", "sw"));
     }
 
     #[test]

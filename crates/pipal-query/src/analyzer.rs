@@ -1,6 +1,7 @@
 //! Analyzers: how text becomes tokens (server surface, 3.4). The same code runs on stored values and on literals.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -36,16 +37,40 @@ impl Analyzer {
                 visit(text);
             }
             Analyzer::Standard => {
-                for word in String::from_utf8_lossy(text).unicode_words() {
-                    if !visit(word.to_lowercase().as_bytes()) {
-                        return;
-                    }
-                }
+                words(&String::from_utf8_lossy(text), |word| visit(word.to_lowercase().as_bytes()));
             }
             Analyzer::Simple => runs(text, is_letter, |word| visit(lower(word).as_bytes())),
             Analyzer::Url => runs(text, |c| is_letter(c) || c.is_numeric(), |word| visit(word.as_bytes())),
         }
     }
+}
+
+/// Visits words after Annex 29 as it was before Unicode 15.1: a colon between letters joined them.
+fn words(text: &str, mut visit: impl FnMut(&str) -> bool) {
+    let mut joined: Option<Range<usize>> = None;
+    let mut last = "";
+    for (at, word) in text.unicode_word_indices() {
+        let end = at + word.len();
+        match &mut joined {
+            Some(range) if text.get(range.end..at) == Some(":") && colon_joins(last, word) => range.end = end,
+            _ => {
+                if let Some(range) = joined.replace(at..end)
+                    && !visit(text.get(range).unwrap_or_default())
+                {
+                    return;
+                }
+            }
+        }
+        last = word;
+    }
+    if let Some(range) = joined {
+        visit(text.get(range).unwrap_or_default());
+    }
+}
+
+/// Another character, which is still of the class that the colon was of, tells.
+fn colon_joins(left: &str, right: &str) -> bool {
+    [left, "\u{2027}", right].concat().unicode_words().count() == 1
 }
 
 /// Unicode category L. `char::is_alphabetic` is wider: it also holds vowel signs and letter-like numbers.
@@ -114,6 +139,17 @@ mod tests {
         );
         assert_eq!(tokens(Analyzer::Url, "aⅧb".as_bytes()), ["aⅧb"], "but it is a number");
         assert_eq!(tokens(Analyzer::Simple, "कि".as_bytes()), ["क"], "a vowel sign is no letter");
+    }
+
+    #[test]
+    fn a_colon_joins_letters_and_nothing_else() {
+        assert_eq!(
+            tokens(Analyzer::Standard, b"it's a.b:c x_y 3.5 ab12"),
+            ["it's", "a.b:c", "x_y", "3.5", "ab12"]
+        );
+        assert_eq!(tokens(Analyzer::Standard, b"a:b:c d: e :f g::h"), ["a:b:c", "d", "e", "f", "g", "h"]);
+        assert_eq!(tokens(Analyzer::Standard, b"1:2 a1:2b 10:30"), ["1", "2", "a1", "2b", "10", "30"]);
+        assert_eq!(tokens(Analyzer::Standard, "東:京 é:É".as_bytes()), ["東", "京", "é:é"]);
     }
 
     #[test]

@@ -36,12 +36,17 @@ impl Budget {
                 format!("the query needs more than the limit of {} bytes; narrow it", self.limit_bytes);
             return Err(QueryError::exhausted(detail));
         }
-        if !self.reserved.borrow_mut().cover(bytes) {
-            let detail =
-                format!("the query needs {bytes} bytes, more than other queries leave; ask again later");
-            return Err(QueryError::exhausted(detail));
-        }
-        Ok(())
+        self.reserved.borrow_mut().cover(bytes).map_err(|refusal| {
+            QueryError::exhausted(format!("the query needs {bytes} bytes, but {refusal}; ask again later"))
+        })
+    }
+
+    /// Ends the query; what is left is memory for the `bytes` of its answer.
+    pub fn finish(self, bytes: usize) -> Reservation {
+        let mut reserved = self.reserved.into_inner();
+        // The answer is there already, so it cannot be refused.
+        reserved.set(bytes);
+        reserved
     }
 
     /// Adds bytes that are held until the query ends. Errors: resource exhausted.
@@ -55,11 +60,15 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pipal_model::ErrorKind;
+    use pipal_model::{ErrorKind, MemoryLedger, Share};
+
+    fn memory() -> Arc<MemoryPool> {
+        MemoryLedger::unlimited().share(Share::Queries, 1 << 20)
+    }
 
     #[test]
     fn the_limit_itself_fits_and_one_byte_more_does_not() {
-        let memory = MemoryPool::new(1 << 20);
+        let memory = memory();
         let mut budget = Budget::new(&memory, 10);
         budget.keep(6).unwrap();
         budget.check(4).unwrap();
@@ -69,12 +78,16 @@ mod tests {
 
     #[test]
     fn queries_share_memory_and_give_it_back() {
-        let memory = MemoryPool::new(1 << 20);
+        let memory = memory();
         let first = Budget::new(&memory, usize::MAX);
         first.check(900_000).unwrap();
         let second = Budget::new(&memory, usize::MAX);
         assert_eq!(second.check(900_000).unwrap_err().kind(), ErrorKind::ResourceExhausted);
-        drop(first);
+        let answer = first.finish(200_000);
+        assert!(second.check(900_000).is_err(), "an answer has memory until it is out");
+        drop(answer);
         second.check(900_000).unwrap();
+        drop(second);
+        assert_eq!(memory.used(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The compiled form of a measure definition with the index rules bound to it.
+//! The compiled form of the definition of a measure, stream or trace with the index rules bound to it.
 //!
 //! It answers the questions of the write path (where does the value at this position go, what is the entity, what
 //! is the shard) and of queries (which column, which rule) without searching text again and again. A compiled
@@ -8,17 +8,24 @@
 //! [`Slot`]. Names may be ambiguous in a definition (the same tag name in two families, or twice in one); then the
 //! first place is the one that names lead to, and a second column of equal family, name and type does not exist.
 
+mod compile;
+
 use hashbrown::HashMap;
-use pipal_api::database::v1::{FieldType, IndexRule, Measure, TagType};
-use pipal_model::{ColumnDef, ColumnKey, ColumnType, Error, Layout, Result, RowPolicy};
+pub use pipal_api::write::TRACE_FAMILY;
+use pipal_model::{ColumnType, Layout};
 use std::sync::Arc;
+
+/// The field of a stream that holds the hash of the element id.
+pub const ELEMENT_ID_FIELD: &str = "element_id";
+/// The field of a trace that holds the payload of a span.
+pub const SPAN_FIELD: &str = "span";
 
 /// Where the value of a tag or field goes, and comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// Into the entity, at this position of it.
     Entity(usize),
-    /// Into this column of [`MeasureSchema::layout`].
+    /// Into this column of [`RowSchema::layout`].
     Column(usize),
     /// Nowhere: the type is unspecified, or an earlier place has the same column. It reads as null.
     Nowhere,
@@ -33,7 +40,7 @@ pub struct TagDef {
     pub ty: Option<ColumnType>,
     /// Where values go.
     pub slot: Slot,
-    /// The rule that indexes the tag: an index into [`MeasureSchema::rules`].
+    /// The rule that indexes the tag: an index into [`RowSchema::rules`].
     pub rule: Option<usize>,
 }
 
@@ -68,20 +75,35 @@ pub struct RuleRef {
     pub analyzer: Box<str>,
     /// True when results cannot be ordered by it.
     pub no_sort: bool,
+    /// What it builds.
+    pub kind: RuleKind,
+}
+
+/// Types of index rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleKind {
+    /// None given.
+    Unspecified,
+    /// Terms.
+    Inverted,
+    /// Filters that rule blocks out.
+    Skipping,
+    /// An order over several tags.
+    Tree,
 }
 
 /// Position of a tag: family, and tag inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TagPlace {
-    /// Index into [`MeasureSchema::families`].
+    /// Index into [`RowSchema::families`].
     pub family: usize,
     /// Index into [`FamilyDef::tags`].
     pub tag: usize,
 }
 
-/// A measure of one group at one revision, with the rules bound to it. See the module.
+/// A measure, stream or trace of one group at one revision, with the rules bound to it. See the module.
 #[derive(Clone, Debug)]
-pub struct MeasureSchema {
+pub struct RowSchema {
     /// Group.
     pub group: Box<str>,
     /// Name; also the resource name in the engine.
@@ -102,53 +124,31 @@ pub struct MeasureSchema {
     pub series_may_spread: bool,
     /// Tag families in order.
     pub families: Vec<FamilyDef>,
-    /// Fields in order.
+    /// Fields in order: those of a measure, the element id of a stream ([`ELEMENT_ID_FIELD`]), the payload of a span
+    /// ([`SPAN_FIELD`]).
     pub fields: Vec<FieldDef>,
-    /// Rules bound to the measure.
+    /// Rules bound to the resource.
     pub rules: Vec<RuleRef>,
+    /// The tags with a meaning of their own; none but for a trace.
+    pub trace_tags: Option<TraceTags>,
     layout: Arc<Layout>,
     tag_places: HashMap<Box<str>, TagPlace>,
     family_positions: HashMap<Box<str>, usize>,
     field_positions: HashMap<Box<str>, usize>,
 }
 
-impl MeasureSchema {
-    /// Compiles a definition. `rules` are the existing rules of all bindings of the measure, in the order in which
-    /// they win: a tag belongs to the first rule that lists it. Errors: the definition has no metadata.
-    pub fn compile(measure: &Measure, rules: &[IndexRule]) -> Result<Self> {
-        let metadata = measure
-            .metadata
-            .as_ref()
-            .ok_or_else(|| Error::invalid("compile measure", "the definition has no metadata"))?;
-        let mut builder = Builder::new(measure);
-        let rules = compile_rules(rules);
-        for family in &measure.tag_families {
-            builder.add_family(family, &rules);
-        }
-        let fields = measure.fields.iter().map(|f| builder.add_field(f)).collect::<Vec<_>>();
-        let (entity, entity_places) = builder.entity();
-        let sharding_places = builder.sharding(measure, &entity_places);
-        let policy = if measure.index_mode { RowPolicy::Latest } else { RowPolicy::Versioned };
-        Ok(MeasureSchema {
-            group: metadata.group.as_str().into(),
-            name: metadata.name.as_str().into(),
-            mod_revision: metadata.mod_revision,
-            created_at: measure.created_at.as_ref().map_or(0, nanos),
-            index_mode: measure.index_mode,
-            series_may_spread: sharding_places.iter().any(|place| !entity_places.contains(place)),
-            entity,
-            entity_places,
-            sharding_places,
-            field_positions: first_positions(fields.iter().map(|f| &f.name)),
-            family_positions: first_positions(builder.families.iter().map(|f| &f.name)),
-            families: builder.families,
-            fields,
-            rules,
-            layout: Arc::new(Layout::new(&metadata.name, policy, builder.columns)),
-            tag_places: builder.tag_places,
-        })
-    }
+/// The tags of a trace with a meaning of their own. Their names need not be declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceTags {
+    /// Name of the tag that identifies the trace, which is its entity.
+    pub trace_id: Box<str>,
+    /// Name of the tag that identifies the span.
+    pub span_id: Box<str>,
+    /// Name of the tag with the time of the span.
+    pub timestamp: Box<str>,
+}
 
+impl RowSchema {
     /// The shape of stored rows: columns of the non-entity tags in order of the families, then of the fields (with
     /// the empty family). Indexed tags of a normal measure are series attributes.
     ///
@@ -194,127 +194,6 @@ impl MeasureSchema {
     pub fn find_rule(&self, name: &str) -> Option<&RuleRef> {
         self.rules.iter().find(|rule| &*rule.name == name)
     }
-}
-
-fn compile_rules(rules: &[IndexRule]) -> Vec<RuleRef> {
-    let compile = |rule: &IndexRule| RuleRef {
-        name: rule.metadata.as_ref().map_or("", |m| m.name.as_str()).into(),
-        tags: rule.tags.iter().map(|tag| tag.as_str().into()).collect(),
-        analyzer: rule.analyzer.as_str().into(),
-        no_sort: rule.no_sort,
-    };
-    rules.iter().map(compile).collect()
-}
-
-fn nanos(time: &prost_types::Timestamp) -> i64 {
-    time.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(time.nanos))
-}
-
-fn first_positions<'a>(names: impl Iterator<Item = &'a Box<str>>) -> HashMap<Box<str>, usize> {
-    let mut positions = HashMap::new();
-    for (i, name) in names.enumerate() {
-        positions.entry(name.clone()).or_insert(i);
-    }
-    positions
-}
-
-/// Collects places and columns while the definition is walked.
-struct Builder<'a> {
-    index_mode: bool,
-    families: Vec<FamilyDef>,
-    columns: Vec<ColumnDef>,
-    tag_places: HashMap<Box<str>, TagPlace>,
-    entity_kept: Vec<&'a str>,
-}
-
-impl<'a> Builder<'a> {
-    fn new(measure: &'a Measure) -> Self {
-        let entity_names = measure.entity.as_ref().map_or(&[][..], |entity| &entity.tag_names);
-        let defined = |name: &&String| {
-            measure.tag_families.iter().any(|family| family.tags.iter().any(|tag| tag.name == **name))
-        };
-        Builder {
-            index_mode: measure.index_mode,
-            families: Vec::with_capacity(measure.tag_families.len()),
-            columns: Vec::new(),
-            tag_places: HashMap::new(),
-            entity_kept: entity_names.iter().filter(defined).map(String::as_str).collect(),
-        }
-    }
-
-    fn add_family(&mut self, family: &pipal_api::database::v1::TagFamilySpec, rules: &[RuleRef]) {
-        let position = self.families.len();
-        let mut tags = Vec::with_capacity(family.tags.len());
-        for (i, tag) in family.tags.iter().enumerate() {
-            let ty = tag_type(tag.r#type);
-            let rule = rules.iter().position(|rule| rule.tags.iter().any(|name| **name == *tag.name));
-            let first = !self.tag_places.contains_key(tag.name.as_str());
-            self.tag_places.entry(tag.name.as_str().into()).or_insert(TagPlace { family: position, tag: i });
-            let entity = self.entity_kept.iter().position(|name| *name == tag.name);
-            let slot = match (entity, ty) {
-                (Some(at), _) if first => Slot::Entity(at),
-                (_, Some(ty)) => {
-                    self.add_column(&family.name, &tag.name, ty, rule.is_some() && !self.index_mode)
-                }
-                (_, None) => Slot::Nowhere,
-            };
-            tags.push(TagDef { name: tag.name.as_str().into(), ty, slot, rule });
-        }
-        self.families.push(FamilyDef { name: family.name.as_str().into(), tags });
-    }
-
-    fn add_field(&mut self, field: &pipal_api::database::v1::FieldSpec) -> FieldDef {
-        let ty = field_type(field.field_type);
-        let slot = ty.map_or(Slot::Nowhere, |ty| self.add_column("", &field.name, ty, false));
-        FieldDef { name: field.name.as_str().into(), ty, slot }
-    }
-
-    fn add_column(&mut self, family: &str, name: &str, ty: ColumnType, attribute: bool) -> Slot {
-        let taken = |column: &ColumnDef| *column.key.family == *family && *column.key.name == *name;
-        if self.columns.iter().any(taken) {
-            return Slot::Nowhere;
-        }
-        self.columns
-            .push(ColumnDef { key: ColumnKey { family: family.into(), name: name.into(), ty }, attribute });
-        Slot::Column(self.columns.len() - 1)
-    }
-
-    fn entity(&self) -> (Vec<Box<str>>, Vec<TagPlace>) {
-        self.entity_kept
-            .iter()
-            .filter_map(|name| Some((Box::from(*name), *self.tag_places.get(*name)?)))
-            .unzip()
-    }
-
-    fn sharding(&self, measure: &Measure, entity: &[TagPlace]) -> Vec<TagPlace> {
-        let names = measure.sharding_key.as_ref().map_or(&[][..], |key| &key.tag_names);
-        if names.is_empty() {
-            return entity.to_vec();
-        }
-        names.iter().filter_map(|name| self.tag_places.get(name.as_str()).copied()).collect()
-    }
-}
-
-fn tag_type(number: i32) -> Option<ColumnType> {
-    Some(match TagType::try_from(number).ok()? {
-        TagType::Unspecified => return None,
-        TagType::String => ColumnType::Str,
-        TagType::Int => ColumnType::Int,
-        TagType::StringArray => ColumnType::StrArray,
-        TagType::IntArray => ColumnType::IntArray,
-        TagType::DataBinary => ColumnType::Binary,
-        TagType::Timestamp => ColumnType::Timestamp,
-    })
-}
-
-fn field_type(number: i32) -> Option<ColumnType> {
-    Some(match FieldType::try_from(number).ok()? {
-        FieldType::Unspecified => return None,
-        FieldType::String => ColumnType::Str,
-        FieldType::Int => ColumnType::Int,
-        FieldType::DataBinary => ColumnType::Binary,
-        FieldType::Float => ColumnType::Float,
-    })
 }
 
 #[cfg(test)]

@@ -61,14 +61,28 @@ impl Tracer {
         }
     }
 
-    /// Closes everything and gives the trace, if one was asked for.
-    pub fn finish(mut self) -> Option<Trace> {
+    /// Marks all open spans as failed, says why in the innermost one, and closes all but the root.
+    pub fn fail(&mut self, reason: &dyn std::fmt::Display) {
+        self.tag("error_msg", || reason.to_string());
+        for (span, _) in &mut self.open {
+            span.error = true;
+        }
+        self.leave_all();
+    }
+
+    /// Closes all spans but the root.
+    pub fn leave_all(&mut self) {
         while self.open.len() > 1 {
             self.exit();
         }
+    }
+
+    /// Closes everything and gives the trace, if one was asked for.
+    pub fn finish(mut self) -> Option<Trace> {
+        self.leave_all();
         let root = self.close()?;
         let trace_id = rfc3339_nanos(self.start_nanos);
-        Some(Trace { trace_id, spans: vec![root], error: false })
+        Some(Trace { trace_id, error: root.error, spans: vec![root] })
     }
 
     fn close(&mut self) -> Option<Span> {
@@ -138,6 +152,23 @@ mod tests {
         assert_eq!(root.children.len(), CHILDREN_MAX);
         assert_eq!(root.tags, [Tag { key: "ignored_child_spans".into(), value: "3".into() }]);
         assert!(root.duration >= 0 && root.end_time.is_some());
+    }
+
+    #[test]
+    fn a_failure_marks_what_was_open() {
+        let mut tracer = Tracer::new(true, 0, "root");
+        tracer.enter(|| "done".into());
+        tracer.exit();
+        tracer.enter(|| "data".into());
+        tracer.enter(|| "scan".into());
+        tracer.fail(&"out of luck");
+        tracer.tag("count", || "0".into());
+        let trace = tracer.finish().unwrap();
+        let root = &trace.spans[0];
+        assert!(trace.error && root.error && !root.children[0].error && root.children[1].error);
+        let scan = &root.children[1].children[0];
+        assert_eq!(scan.tags, [Tag { key: "error_msg".into(), value: "out of luck".into() }]);
+        assert_eq!(root.tags, [Tag { key: "count".into(), value: "0".into() }]);
     }
 
     #[test]

@@ -7,16 +7,17 @@
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use pipal_api::write::Model;
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
-use pipal_model::{MemoryPool, Result};
+use pipal_model::{MemoryLedger, Result, Share};
 use pipal_server::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
 use pipal_server::api::database::{Entity, FieldSpec, FieldType, Measure, TagFamilySpec, TagSpec, TagType};
 use pipal_server::api::measure::{self, DataPointSpec, DataPointValue, WriteRequest};
 use pipal_server::api::model::{FieldValue, Int, Str, TagFamilyForWrite, TagValue, field_value, tag_value};
-use pipal_server::measure::{Committed, RowSink, STREAM_BYTES_MAX, WriteContext};
 use pipal_server::metrics::ServerMetrics;
 use pipal_server::registry::{EngineGroups, EngineStore, Registry};
+use pipal_server::write::{Committed, RowSink, STREAM_BYTES_MAX, WriteContext};
 use prost::Message;
 use prost_types::Timestamp;
 use std::hint::black_box;
@@ -54,7 +55,10 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     let disk = Arc::new(SimulatedFileSystem::new());
     let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
     let store = Arc::new(EngineStore::new(engine.clone()));
-    let registry = Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock).await.unwrap();
+    let ledger = MemoryLedger::unlimited();
+    let (storage, schemas) =
+        (Arc::new(EngineGroups(engine.clone())), ledger.share(Share::Schemas, usize::MAX));
+    let registry = Registry::open(store, storage, clock, schemas).await.unwrap();
     registry.create_group(group()).await.unwrap();
     for number in 0..measures {
         registry.create(definition(number)).await.unwrap();
@@ -62,7 +66,7 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     Arc::new(WriteContext {
         registry,
         sink: Arc::new(Nowhere(engine)),
-        memory: MemoryPool::new(STREAM_BYTES_MAX),
+        memory: ledger.share(Share::Streams, STREAM_BYTES_MAX),
         stream_bytes_max: STREAM_BYTES_MAX,
         schema_wait: Duration::ZERO,
         metrics: Arc::new(ServerMetrics::default()),
@@ -154,7 +158,8 @@ fn write_streams(criterion: &mut Criterion) {
         let messages = messages(measures);
         let play = |requests: Vec<std::result::Result<Bytes, Status>>| {
             runtime.block_on(async {
-                let mut replies = WriteContext::replies(&context, tokio_stream::iter(requests));
+                let mut replies =
+                    WriteContext::replies(&context, Model::Measure, tokio_stream::iter(requests));
                 let mut succeeded = 0;
                 while let Some(Ok(reply)) = replies.next().await {
                     succeeded += usize::from(reply.status == "STATUS_SUCCEED");

@@ -1,10 +1,12 @@
 //! A layer around all services: a handler that panics costs its caller an `INTERNAL`, and nobody else anything.
 //!
-//! It also words the refusal of a message that is too large the way clients of the protocol know it (server
+//! It also keeps the memory of an answer with the answer's bytes, and words the refusal of a message that is too large the way clients of the protocol know it (server
 //! surface 1.10).
 
+use crate::held::{HeldMemory, hold};
 use crate::metrics::ServerMetrics;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use pipal_model::Reservation;
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,6 +42,8 @@ pub struct GuardedCall<F> {
 struct GuardedBody {
     /// None once it has ended or panicked.
     inner: Option<Body>,
+    /// Memory of the answer until it is attached to the first bytes: a unary answer comes in one piece.
+    memory: Option<Reservation>,
     metrics: Arc<ServerMetrics>,
 }
 
@@ -88,7 +92,8 @@ where
 
 fn guarded(mut response: http::Response<Body>, metrics: Arc<ServerMetrics>) -> http::Response<Body> {
     reword(response.headers_mut());
-    response.map(|body| Body::new(GuardedBody { inner: Some(body), metrics }))
+    let memory = HeldMemory::take_from(response.extensions_mut());
+    response.map(|body| Body::new(GuardedBody { inner: Some(body), memory, metrics }))
 }
 
 impl HttpBody for GuardedBody {
@@ -106,7 +111,10 @@ impl HttpBody for GuardedBody {
                 if let Some(trailers) = frame.trailers_mut() {
                     reword(trailers);
                 }
-                Poll::Ready(Some(Ok(frame)))
+                match self.memory.take_if(|_| frame.is_data()) {
+                    Some(memory) => Poll::Ready(Some(Ok(frame.map_data(|bytes| hold(bytes, memory))))),
+                    None => Poll::Ready(Some(Ok(frame))),
+                }
             }
             Ok(poll) => poll,
             Err(panic) => {

@@ -1,14 +1,22 @@
 //! The faces of the database: gRPC services, the schema registry behind them, metrics, and the wiring of a
 //! process. Knows no file formats.
 
+mod admission;
 mod guard;
+mod held;
 pub mod measure;
 pub mod metrics;
+pub mod property;
+pub mod queries;
+mod query_threads;
 pub mod registry;
 pub mod serve;
 pub mod services;
 pub mod status;
+pub mod stream;
 mod time_text;
+pub mod trace;
+pub mod write;
 
 /// The packages of the wire contract under the names that this crate uses.
 pub mod api {

@@ -41,6 +41,8 @@ pub struct WriteSlots<'a> {
     tags: Vec<Slot<'a>>,
     family_ends: Vec<usize>,
     fields: Vec<Slot<'a>>,
+    /// An encoded `measure.v1.DataPointSpec`, put together from a message that spells its spec otherwise.
+    spec: Vec<u8>,
 }
 
 impl<'a> WriteSlots<'a> {
@@ -59,10 +61,26 @@ impl<'a> WriteSlots<'a> {
         &self.fields
     }
 
+    /// The spec of a stream or trace in the form that a measure has it; none when the request has none.
+    pub fn spec(&self) -> Option<&[u8]> {
+        Some(&*self.spec).filter(|spec| !spec.is_empty())
+    }
+
+    /// Sets the only field of a request whose message has none.
+    pub fn set_field(&mut self, value: Slot<'a>) {
+        self.fields.clear();
+        self.fields.push(value);
+    }
+
     /// The same lists, emptied, for a request of another lifetime.
     pub fn recycle<'b>(self) -> WriteSlots<'b> {
-        WriteSlots { tags: emptied(self.tags), family_ends: self.family_ends, fields: emptied(self.fields) }
-            .cleared()
+        WriteSlots {
+            tags: emptied(self.tags),
+            family_ends: self.family_ends,
+            fields: emptied(self.fields),
+            spec: self.spec,
+        }
+        .cleared()
     }
 
     #[cfg(test)]
@@ -79,6 +97,25 @@ impl<'a> WriteSlots<'a> {
         self.tags.clear();
         self.family_ends.clear();
         self.fields.clear();
+        self.spec.clear();
+    }
+
+    /// Appends an encoded `TagFamilySpec` to the spec.
+    pub(super) fn push_family_spec(&mut self, family: &[u8]) {
+        const FAMILY: u8 = 1 << 3 | 2;
+        self.spec.push(FAMILY);
+        prost::encoding::encode_varint(family.len() as u64, &mut self.spec);
+        self.spec.extend_from_slice(family);
+    }
+
+    /// Appends a tag to the family that [`WriteSlots::end_family`] ends.
+    pub(super) fn push_tag(&mut self, tag: &'a [u8]) -> Step<()> {
+        self.tags.push(Slot::of_tag(tag)?);
+        Ok(())
+    }
+
+    pub(super) fn end_family(&mut self) {
+        self.family_ends.push(self.tags.len());
     }
 
     pub(super) fn push_family(&mut self, family: &'a [u8]) -> Step<()> {

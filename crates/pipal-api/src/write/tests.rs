@@ -6,7 +6,9 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_types::Timestamp;
 
-use super::{MalformedWrite, MeasureWriteView, RawMessage, Slot, WriteSlots};
+mod models;
+
+use super::{MalformedWrite, Model, RawMessage, Slot, WriteSlots, WriteView};
 use crate::common::v1::Metadata;
 use crate::measure::v1::{DataPointSpec, DataPointValue, TagFamilySpec, WriteRequest};
 use crate::model::v1::{
@@ -18,14 +20,14 @@ use crate::validate::Validate;
 fn viewed(bytes: &[u8]) -> Result<(WriteRequest, bool), MalformedWrite> {
     let mut spare = Vec::new();
     let mut slots = WriteSlots::default();
-    let view = MeasureWriteView::parse(bytes, &mut spare, &mut slots)?;
+    let view = WriteView::parse(Model::Measure, bytes, &mut spare, &mut slots)?;
     let metadata = view.metadata.map(|m| {
         let metadata = Metadata::decode(m.bytes).unwrap();
         let said = (m.group, m.name, m.mod_revision);
         assert_eq!(said, (metadata.group.as_str(), metadata.name.as_str(), metadata.mod_revision));
         metadata
     });
-    let data_point = view.data_point.map(|point| DataPointValue {
+    let data_point = view.value.map(|point| DataPointValue {
         timestamp: point.timestamp,
         version: point.version,
         tag_families: slots
@@ -34,12 +36,12 @@ fn viewed(bytes: &[u8]) -> Result<(WriteRequest, bool), MalformedWrite> {
             .collect(),
         fields: slots.fields().iter().map(field).collect(),
     });
-    if view.data_point.is_none() {
+    if view.value.is_none() {
         assert_eq!((slots.families().len(), slots.fields().len()), (0, 0));
     }
     let data_point_spec = view.spec.map(|spec| DataPointSpec::decode(spec).unwrap());
     let request = WriteRequest { metadata, data_point, message_id: view.message_id, data_point_spec };
-    assert_eq!(view.validate(&slots), request.validate());
+    assert_eq!(view.validate(Model::Measure, &slots), request.validate());
     drop(slots);
     Ok((request, !spare.is_empty()))
 }
@@ -317,7 +319,7 @@ fn lists_keep_their_memory_between_requests() {
     let mut slots = WriteSlots::default();
     let mut spare = Vec::new();
     let bytes = request.encode_to_vec();
-    MeasureWriteView::parse(&bytes, &mut spare, &mut slots).unwrap();
+    WriteView::parse(Model::Measure, &bytes, &mut spare, &mut slots).unwrap();
     let kept = slots.recycle();
     assert!(kept.tag_capacity() >= 100);
     assert_eq!(kept.families().len(), 0);

@@ -3,45 +3,56 @@
 use super::Request;
 use crate::options::COMMIT_GROUP_BYTES_MAX;
 use parking_lot::{Condvar, Mutex};
-use pipal_model::{Error, ErrorKind};
+use pipal_model::{Error, ErrorKind, MemoryPool, Reservation, Result};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-#[derive(Default)]
 struct State {
     waiting: VecDeque<Request>,
     bytes: usize,
+    /// Memory for `bytes`.
+    memory: Reservation,
     is_closed: bool,
 }
 
 /// A bounded queue; a request beyond its bytes is refused, so memory stays bounded whatever clients do.
 pub(crate) struct Queue {
-    bytes_max: usize,
     state: Mutex<State>,
     wake: Condvar,
 }
 
+impl State {
+    fn take_room(&mut self, bytes: usize) -> Result<()> {
+        if self.is_closed {
+            return Err(closed());
+        }
+        let waiting = self.bytes.saturating_add(bytes);
+        if self.bytes == 0 {
+            self.memory.charge(waiting);
+        } else if let Err(refusal) = self.memory.cover(waiting) {
+            let detail = format!("requests of {} bytes wait for the log already: {refusal}", self.bytes);
+            return Err(Error::new(ErrorKind::ResourceExhausted, "write", detail));
+        }
+        self.bytes = waiting;
+        Ok(())
+    }
+}
+
 impl Queue {
-    /// A queue of at most `bytes_max` bytes; an only request may be larger.
-    pub fn new(bytes_max: usize) -> Self {
-        Queue { bytes_max, state: Mutex::default(), wake: Condvar::new() }
+    /// A queue of the bytes that `memory` gives; an only request is always taken.
+    pub fn new(memory: &Arc<MemoryPool>) -> Self {
+        let memory = Reservation::new(memory, usize::MAX);
+        let state = State { waiting: VecDeque::new(), bytes: 0, memory, is_closed: false };
+        Queue { state: Mutex::new(state), wake: Condvar::new() }
     }
 
     /// Adds a request. On refusal the request's writer has been told already.
     pub fn push(&self, request: Request) {
         let mut state = self.state.lock();
-        let refusal = if state.is_closed {
-            Some(closed())
-        } else if state.bytes > 0 && state.bytes + request.bytes > self.bytes_max {
-            let detail = format!("requests of {} bytes wait for the log already", state.bytes);
-            Some(Error::new(ErrorKind::ResourceExhausted, "write", detail))
-        } else {
-            None
-        };
-        if let Some(error) = refusal {
+        if let Err(error) = state.take_room(request.bytes) {
             drop(state);
             return (request.done)(Err(error));
         }
-        state.bytes += request.bytes;
         state.waiting.push_back(request);
         self.wake.notify_one();
     }
@@ -65,6 +76,8 @@ impl Queue {
                 break;
             }
         }
+        let waiting = state.bytes;
+        state.memory.set(waiting);
         Some(group)
     }
 

@@ -2,15 +2,17 @@
 //! caller can wait for.
 
 use super::Engine;
-use crate::options::AckLevel;
+use crate::options::{AckLevel, MERGE_PUT_OFFS_MAX};
 use crate::store::Segment;
 use crate::table::Table;
-use pipal_model::Result;
+use pipal_model::{Reservation, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Flushes begin when memory is this full, in percent of its maximum.
 const MEMORY_HIGH_PERCENT: u64 = 60;
+/// The same while the process uses more memory than it may.
+const MEMORY_OVERDRAWN_PERCENT: u64 = 30;
 
 impl Engine {
     /// Flushes everything that is visible now, and lets go of the log behind it.
@@ -39,10 +41,14 @@ impl Engine {
 
     /// True when a flush should not wait for its age.
     pub(super) fn is_flush_urgent(&self) -> bool {
-        let options = &self.0.context.options;
-        let memory = self.0.context.memory_bytes.load(Ordering::Relaxed);
-        memory * 100 >= options.memory_bytes_max as u64 * MEMORY_HIGH_PERCENT
-            || self.0.committer.log_bytes() >= options.log_bytes_max
+        self.is_memory_high() || self.0.committer.log_bytes() >= self.0.context.options.log_bytes_max
+    }
+
+    fn is_memory_high(&self) -> bool {
+        let is_overdrawn = self.0.context.options.memory.is_overdrawn();
+        let percent = if is_overdrawn { MEMORY_OVERDRAWN_PERCENT } else { MEMORY_HIGH_PERCENT };
+        let rows = &self.0.context.memory.rows;
+        rows.used() as u64 * 100 >= rows.limit() as u64 * percent
     }
 
     /// Flushes the tables whose rows are old enough, frozen, too many, or pin the log. Returns their number.
@@ -79,8 +85,7 @@ impl Engine {
             let half = tables.len().div_ceil(2);
             due.extend(tables.drain(..half));
         }
-        let memory = self.0.context.memory_bytes.load(Ordering::Relaxed);
-        if memory * 100 >= options.memory_bytes_max as u64 * MEMORY_HIGH_PERCENT {
+        if self.is_memory_high() {
             tables.sort_by_key(|(_, table)| std::cmp::Reverse(table.state().memory_bytes()));
             due.extend(tables.drain(..tables.len().min(1)));
         }
@@ -102,14 +107,35 @@ impl Engine {
         self.0.committer.release(covered)
     }
 
-    /// Does the smallest merge that is due. False when none is.
+    /// Does the smallest merge that is due. False when none is, or when it was put off for want of memory.
     pub fn merge_once(&self) -> Result<bool> {
         let due = self.0.groups.tables().into_iter().filter_map(|(_, t)| t.due_merge().map(|due| (t, due)));
         let Some((table, due)) = due.min_by_key(|(_, due)| due.bytes()) else { return Ok(false) };
-        table.merge(due, &self.0.stop_merges)
+        let Some(memory) = self.merge_memory(due.writer_bytes()) else {
+            self.0.context.counters.merges_put_off.add(1);
+            return Ok(false);
+        };
+        table.merge(due, memory, &self.0.stop_merges)
     }
 
-    /// Merges until nothing is due.
+    /// Memory for a merge that is expected to hold `bytes`; none when the merge has to wait.
+    fn merge_memory(&self, bytes: usize) -> Option<Reservation> {
+        let (pool, put_offs) = (&self.0.context.memory.part_writers, &self.0.merge_put_offs);
+        // What needs more than there can ever be takes all of it.
+        let bytes = bytes.min(pool.limit());
+        let mut memory = Reservation::new(pool, usize::MAX);
+        if let Err(refusal) = memory.cover(bytes) {
+            if put_offs.fetch_add(1, Ordering::Relaxed) < MERGE_PUT_OFFS_MAX {
+                tracing::debug!(%refusal, bytes, "a merge is put off");
+                return None;
+            }
+            memory.charge(bytes);
+        }
+        put_offs.store(0, Ordering::Relaxed);
+        Some(memory)
+    }
+
+    /// Merges until nothing is due or the next merge is put off.
     pub fn wait_merges(&self) -> Result<()> {
         while self.merge_once()? {}
         Ok(())

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use pipal_model::{Error, ErrorKind, Result, TimeRange};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use threads::{Bell, Threads};
 
@@ -44,6 +44,8 @@ struct Inner {
     is_closed: AtomicBool,
     is_disk_full: AtomicBool,
     stop_merges: CancelToken,
+    /// How often the present merge was put off for want of memory.
+    merge_put_offs: AtomicU32,
     maintenance: Bell,
     merges: Bell,
     threads: Threads,
@@ -116,8 +118,8 @@ impl Engine {
 
     /// True while requests should wait before they take more memory. Reading a client's stream pauses then.
     pub fn has_room(&self) -> bool {
-        let held = self.0.context.memory_bytes.load(Ordering::Relaxed) as usize + self.0.queue.bytes();
-        held < self.0.context.options.memory_bytes_max
+        let rows = &self.0.context.memory.rows;
+        rows.used() + self.0.queue.bytes() < rows.limit()
     }
 
     /// Writes the rows of a request. `done` is called from a thread of the engine once they are durable, as far

@@ -18,14 +18,14 @@ use crate::store::{
     DataDir, Group, GroupEntry, GroupOptions, Segment, SegmentFile, is_dropped, parse_group_entry,
     parse_shard_dir_name,
 };
-use crate::table::{Table, TableContext};
+use crate::table::{Table, TableContext, TableMemory};
 use crate::table_key::{GroupId, SYSTEM_GROUP, SegmentBounds, TableKey};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
-use pipal_model::{ErrorKind, Layout, Result};
+use pipal_model::{ErrorKind, Layout, Result, Share};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 /// What opening a data directory found.
 #[derive(Clone, Debug, Default)]
@@ -79,13 +79,14 @@ pub(super) fn open(
         context,
         groups,
         gate,
-        queue: Queue::new(options.queue_bytes_max),
+        queue: Queue::new(&options.memory.share(Share::Queue, options.queue_bytes_max)),
         committer,
         applier,
         inline: Mutex::new(()),
         is_closed: AtomicBool::new(false),
         is_disk_full: AtomicBool::new(false),
         stop_merges: CancelToken::default(),
+        merge_put_offs: AtomicU32::new(0),
         maintenance: Bell::default(),
         merges: Bell::default(),
         threads: Threads::default(),
@@ -103,12 +104,15 @@ fn make_context(
     Arc::new(TableContext {
         fs: fs.clone(),
         clock: clock.clone(),
-        cache: Arc::new(BlockCache::new(options.cache_bytes_max as u64)),
+        cache: Arc::new(BlockCache::charged(options.memory.share(Share::Cache, options.cache_bytes_max))),
         reaper: Arc::new(Reaper::new(fs.clone())),
         quarantine: Arc::new(Quarantine::new(fs.clone(), dir.quarantine())),
         counters: Arc::new(Counters::default()),
         options: options.clone(),
-        memory_bytes: AtomicU64::new(0),
+        memory: TableMemory {
+            rows: options.memory.share(Share::Rows, options.memory_bytes_max),
+            part_writers: options.memory.share(Share::PartWriters, options.part_writers_bytes_max),
+        },
     })
 }
 
@@ -336,7 +340,7 @@ impl Replayer<'_> {
     /// Replay stays inside the memory budget like everything else.
     fn flush_if_full(&self) -> Result<()> {
         let context = self.recovery_groups.context();
-        while context.memory_bytes.load(Ordering::SeqCst) as usize >= context.options.memory_bytes_max {
+        while context.memory.rows.used() >= context.memory.rows.limit() {
             let tables = self.recovery_groups.tables();
             let Some((segment, table)) = tables.iter().max_by_key(|(_, t)| t.state().memory_bytes()) else {
                 break;

@@ -134,7 +134,7 @@ impl Engine {
             counters: inner.context.counters.values(),
             groups: groups.len() as u64,
             segments: groups.iter().map(|g| g.segments().len() as u64).sum(),
-            memory_bytes: inner.context.memory_bytes.load(Ordering::Relaxed),
+            memory_bytes: inner.context.memory.rows.used() as u64,
             queue_bytes: inner.queue.bytes() as u64,
             log_bytes: inner.committer.log_bytes(),
             cache_bytes: cache.bytes,

@@ -106,6 +106,7 @@ fn run_maintenance(engine: &Engine) {
         if engine.flush_due() > 0 {
             engine.0.merges.ring();
         }
+        engine.0.context.cache.settle();
         if disk_at.elapsed() >= DISK_PERIOD {
             disk_at = Instant::now();
             engine.check_disk();

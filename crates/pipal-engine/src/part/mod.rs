@@ -27,6 +27,7 @@
 mod chunk;
 mod dictionary;
 mod entities;
+mod estimate;
 mod file;
 mod footer;
 mod identity;
@@ -51,6 +52,7 @@ mod writer;
 mod tests;
 
 pub use dictionary::ENTITY_BYTES_MAX;
+pub(crate) use estimate::merge_bytes;
 pub use identity::{PartIdentity, PartSummary, parse_part_file_name, part_file_name, temporary_part_path};
 pub use reader::{Part, PartDescription, SectionDescription};
 pub use regions::Region;

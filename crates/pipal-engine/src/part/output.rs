@@ -40,6 +40,11 @@ impl Output {
         self.position
     }
 
+    /// Bytes held.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Appends pieces as one extent with one checksum.
     pub(super) fn put(&mut self, pieces: &[&[u8]]) -> Result<Extent> {
         let mut extent = Extent { offset: self.position, length: 0, crc: 0 };

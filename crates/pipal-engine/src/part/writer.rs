@@ -23,6 +23,9 @@ use std::sync::Arc;
 /// Most bytes that the values of one row of a part may take together.
 pub const ROW_BYTES_MAX: usize = 256 << 20;
 
+/// What an entity costs besides its bytes: its end, its slot among the hashes, and two numbers when they are sorted.
+pub(super) const ENTITY_OVERHEAD_BYTES: usize = 8 + 5 + 4 + 8;
+
 /// A series of the resource it follows: entity by number of arrival, rows.
 pub(super) struct SeriesDraft {
     pub(super) entity: u32,
@@ -139,9 +142,11 @@ impl PartWriter {
         self.draft.out.position()
     }
 
-    /// Bytes held in memory.
+    /// Bytes held in memory, with those that sorting the entities will take at the end.
     pub fn heap_bytes(&self) -> usize {
         self.draft.entities.heap_bytes()
+            + self.draft.entities.len() * (4 + 8)
+            + self.draft.out.heap_bytes()
             + self.draft.terms.heap_bytes()
             + self.draft.series.capacity() * size_of::<SeriesDraft>()
             + self.draft.resources.capacity() * size_of::<ResourceEntry>()

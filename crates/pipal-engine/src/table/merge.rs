@@ -3,16 +3,20 @@
 use super::Table;
 use super::policy::{Candidate, MergeLimits, choose};
 use crate::options::MERGE_FAILURES_MAX;
+use crate::part::merge_bytes;
 use crate::rows::RowSource;
 use crate::scan::CancelToken;
 use crate::table::live_part::LivePart;
+use crate::table::persist::Inputs;
 use pipal_codec::Effort;
-use pipal_model::{Error, ErrorKind, Result};
+use pipal_model::{Error, ErrorKind, Reservation, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// First pause after a failed merge; it doubles with each further failure of the same part (L-09).
 const RETRY_NANOS_MIN: i64 = 1_000_000_000;
+/// What a merge holds whatever its inputs are: batches of rows, a row group, the buffer of the file.
+const MERGE_BATCHES_BYTES: usize = 4 << 20;
 /// Longest pause.
 const RETRY_NANOS_MAX: i64 = 60_000_000_000;
 
@@ -25,6 +29,11 @@ impl DueMerge {
     /// Bytes that the merge reads; small merges go first.
     pub fn bytes(&self) -> u64 {
         self.inputs.iter().map(|p| p.part().file_bytes()).sum()
+    }
+
+    /// About the memory that the merge will hold, see [`merge_bytes`].
+    pub fn writer_bytes(&self) -> usize {
+        MERGE_BATCHES_BYTES.saturating_add(merge_bytes(self.inputs.iter().map(|p| p.part())))
     }
 }
 
@@ -66,12 +75,12 @@ impl Table {
         Some(DueMerge { inputs: state.parts[range].to_vec() })
     }
 
-    /// Does a merge. False when another one is running or the table is going away.
-    pub fn merge(&self, due: DueMerge, cancel: &CancelToken) -> Result<bool> {
+    /// Does a merge, for which `memory` was reserved. False when another one is running or the table is going away.
+    pub fn merge(&self, due: DueMerge, memory: Reservation, cancel: &CancelToken) -> Result<bool> {
         if self.is_abandoned() || self.merging.swap(true, Ordering::SeqCst) {
             return Ok(false);
         }
-        let result = self.merge_inputs(&due.inputs, cancel);
+        let result = self.merge_inputs(&due.inputs, memory, cancel);
         if let Err(error) = &result {
             self.note_failure(&due.inputs, error);
         }
@@ -80,13 +89,19 @@ impl Table {
         result.map(|()| true)
     }
 
-    fn merge_inputs(&self, inputs: &[Arc<LivePart>], cancel: &CancelToken) -> Result<()> {
+    fn merge_inputs(
+        &self,
+        inputs: &[Arc<LivePart>],
+        memory: Reservation,
+        cancel: &CancelToken,
+    ) -> Result<()> {
         let started = std::time::Instant::now();
         let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else { return Ok(()) };
         let ids: Vec<u128> = inputs.iter().map(|p| p.part().identity().id).collect();
         let log_range = (first.part().identity().log_first, last.part().identity().log_last);
         let sources = inputs.iter().map(|p| p.clone() as Arc<dyn RowSource>).collect();
-        let new = self.write_part(sources, log_range, ids.clone(), Effort::Thorough, cancel)?;
+        let merged = Inputs { sources, log_range, parents: ids.clone() };
+        let new = self.write_part(merged, Effort::Thorough, memory, cancel)?;
         let (rows, bytes) = new.as_ref().map_or((0, 0), |n| (n.rows, n.bytes));
         self.commit(new, &ids, None, 0)?;
         let counters = &self.context.counters;

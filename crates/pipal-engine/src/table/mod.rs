@@ -26,6 +26,7 @@ use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use manifest::ManifestCollector;
 use parking_lot::Mutex;
+use pipal_model::{MemoryPool, Reservation};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -39,8 +40,15 @@ pub(crate) struct TableContext {
     pub quarantine: Arc<Quarantine>,
     pub counters: Arc<Counters>,
     pub options: EngineOptions,
-    /// Bytes of rows in memory, of all tables.
-    pub memory_bytes: AtomicU64,
+    pub memory: TableMemory,
+}
+
+/// The shares of memory that tables use.
+pub(crate) struct TableMemory {
+    /// Rows in memory.
+    pub rows: Arc<MemoryPool>,
+    /// Parts that are being written.
+    pub part_writers: Arc<MemoryPool>,
 }
 
 /// See the module.
@@ -51,6 +59,8 @@ pub(crate) struct Table {
     state: ArcSwap<TableState>,
     /// Held while the state is replaced, never during I/O.
     change: Mutex<()>,
+    /// The rows in memory of the present state; nothing once the table is going away.
+    rows_memory: Mutex<Reservation>,
     /// Last epoch that was given out; also numbers parts, so that no number is ever used again (D-10, D-11).
     last_epoch: AtomicU64,
     attributes: Mutex<Option<AttributeIndex>>,
@@ -80,12 +90,14 @@ struct Manifests {
 impl Table {
     fn with_state(key: TableKey, dir: PathBuf, context: Arc<TableContext>, state: TableState) -> Self {
         let epoch = state.epoch;
+        let rows_memory = Mutex::new(Reservation::new(&context.memory.rows, usize::MAX));
         Table {
             key,
             dir,
             context,
             state: ArcSwap::from_pointee(state),
             change: Mutex::new(()),
+            rows_memory,
             last_epoch: AtomicU64::new(epoch),
             attributes: Mutex::new(None),
             manifests: Mutex::new(Manifests::default()),
@@ -133,10 +145,14 @@ impl Table {
     /// Stops flushes and merges for good; readers keep what they have.
     pub fn abandon(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        let memory = self.state.load().memory_bytes() as u64;
-        self.context
-            .memory_bytes
-            .fetch_sub(memory.min(self.context.memory_bytes.load(Ordering::SeqCst)), Ordering::SeqCst);
+        self.charge_rows(0);
+    }
+
+    /// Charges the rows in memory. They are acknowledged, so they cannot be refused; a flush gives them back.
+    fn charge_rows(&self, bytes: usize) {
+        let mut memory = self.rows_memory.lock();
+        // Looked at under the lock, so that nothing is charged after the table was abandoned.
+        memory.set(if self.is_abandoned() { 0 } else { bytes });
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {

@@ -7,11 +7,22 @@ use crate::part::{Part, PartIdentity, PartWriter, part_file_name, temporary_part
 use crate::rows::{EntitySelector, RowSource};
 use crate::scan::{CancelToken, ScanBatch, ScanRequest, TableSnapshot};
 use pipal_codec::Effort;
-use pipal_model::{Error, ErrorKind, Result, TimeRange};
+use pipal_model::{Error, ErrorKind, Reservation, Result, TimeRange};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use xxhash_rust::xxh3::xxh3_128;
+
+/// A batch of rows is there twice while rows are copied: as it was read from the sources and as it is given.
+const BATCH_COPIES: usize = 2;
+
+/// What a part is written from.
+pub(super) struct Inputs {
+    pub sources: Vec<Arc<dyn RowSource>>,
+    pub log_range: (u64, u64),
+    /// Ids of the parts among the sources.
+    pub parents: Vec<u128>,
+}
 
 /// A part that is complete on disk, but not yet part of the table.
 pub(super) struct NewPart {
@@ -35,7 +46,10 @@ impl Table {
         let runs = state.frozen.iter().flat_map(|f| f.runs.iter()).map(|r| r.clone() as Arc<dyn RowSource>);
         let sources: Vec<_> = runs.collect();
         let range = (state.covered_seq + 1, last_seq);
-        let new = self.write_part(sources, range, Vec::new(), Effort::Fast, &CancelToken::default())?;
+        // A flush is what frees memory, so there is always some for it.
+        let memory = Reservation::new(&self.context.memory.part_writers, usize::MAX);
+        let inputs = Inputs { sources, log_range: range, parents: Vec::new() };
+        let new = self.write_part(inputs, Effort::Fast, memory, &CancelToken::default())?;
         let (rows, bytes) = new.as_ref().map_or((0, 0), |n| (n.rows, n.bytes));
         let flushed = state.frozen.len();
         let committed = self.commit(new, &[], Some(last_seq), flushed);
@@ -56,16 +70,17 @@ impl Table {
         }
     }
 
-    /// Merges sources into one part file under its final name. None when they hold no rows.
+    /// Merges sources into one part file under its final name. None when they hold no rows. What the writing holds is
+    /// charged to `memory`, also beyond what it has.
     pub(super) fn write_part(
         &self,
-        sources: Vec<Arc<dyn RowSource>>,
-        log_range: (u64, u64),
-        parents: Vec<u128>,
+        inputs: Inputs,
         effort: Effort,
+        mut memory: Reservation,
         cancel: &CancelToken,
     ) -> Result<Option<NewPart>> {
         let context = &self.context;
+        let Inputs { sources, log_range, parents } = inputs;
         self.make_dir()?;
         let number = self.next_epoch();
         let path = self.dir.join(part_file_name(number));
@@ -80,7 +95,8 @@ impl Table {
             parents,
         };
         let mut writer = PartWriter::create(&context.fs, &path, identity, effort)?;
-        let rows = copy_rows(&TableSnapshot::new(self.key.shard, 0, sources), &mut writer, cancel)?;
+        let table = TableSnapshot::new(self.key.shard, 0, sources);
+        let rows = copy_rows(&table, &mut writer, &mut memory, cancel)?;
         if rows == 0 {
             return Ok(None);
         }
@@ -176,8 +192,7 @@ impl Table {
             frozen,
             active: old.active.clone(),
         };
-        let freed = old.memory_bytes() as u64 - state.memory_bytes() as u64;
-        self.context.memory_bytes.fetch_sub(freed, Ordering::SeqCst);
+        self.charge_rows(state.memory_bytes());
         let now = self.context.clock.now();
         if state.runs().next().is_none() {
             self.oldest_memory_at.store(i64::MAX, Ordering::SeqCst);
@@ -214,7 +229,12 @@ fn replace_parts(
 }
 
 /// Copies all rows of a table's sources in the order of parts, identity rules applied. Returns their number.
-fn copy_rows(table: &TableSnapshot, writer: &mut PartWriter, cancel: &CancelToken) -> Result<u64> {
+fn copy_rows(
+    table: &TableSnapshot,
+    writer: &mut PartWriter,
+    memory: &mut Reservation,
+    cancel: &CancelToken,
+) -> Result<u64> {
     let mut rows = 0;
     for head in table.heads()? {
         let series = table.series(&head.key, &EntitySelector::All)?;
@@ -230,6 +250,8 @@ fn copy_rows(table: &TableSnapshot, writer: &mut PartWriter, cancel: &CancelToke
                 .collect();
             writer.append(&head, &pieces, &batch.rows)?;
             rows += batch.rows.len() as u64;
+            let read = series.heap_bytes() + BATCH_COPIES * batch.rows.heap_bytes();
+            memory.charge(writer.heap_bytes() + read);
         }
     }
     Ok(rows)

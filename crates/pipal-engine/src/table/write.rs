@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 pub(crate) struct Prepared<'a> {
     table: &'a Table,
     state: Arc<TableState>,
-    added_bytes: i64,
+    memory_bytes: usize,
     rows: u64,
     _change: MutexGuard<'a, ()>,
 }
@@ -25,11 +25,7 @@ impl Prepared<'_> {
     pub fn publish(self) {
         let context = &self.table.context;
         self.table.state.store(self.state);
-        if self.added_bytes >= 0 {
-            context.memory_bytes.fetch_add(self.added_bytes as u64, Ordering::SeqCst);
-        } else {
-            context.memory_bytes.fetch_sub(self.added_bytes.unsigned_abs(), Ordering::SeqCst);
-        }
+        self.table.charge_rows(self.memory_bytes);
         context.counters.rows_written.add(self.rows);
         self.table.oldest_memory_at.fetch_min(context.clock.now(), Ordering::SeqCst);
     }
@@ -57,8 +53,8 @@ impl Table {
         if state.active_bytes() >= self.context.options.table_memory_bytes_max {
             freeze(&mut state);
         }
-        let added_bytes = state.memory_bytes() as i64 - old.memory_bytes() as i64;
-        Ok(Prepared { table: self, state: Arc::new(state), added_bytes, rows: count, _change: change })
+        let memory_bytes = state.memory_bytes();
+        Ok(Prepared { table: self, state: Arc::new(state), memory_bytes, rows: count, _change: change })
     }
 
     fn rebuild_attributes(&self) -> Result<AttributeIndex> {

@@ -1,14 +1,13 @@
 //! The answer: result rows as messages (measure specification, 1.6 and 3.3).
 
-use super::plan::{FieldSource, Operation, Output, Plan};
+use super::plan::{Operation, Plan};
 use super::sink::Outcome;
-use super::view::View;
+use crate::tags::EmptyArrays;
 use crate::trace::timestamp;
+use crate::values::text_of;
+use crate::view::View;
 use pipal_api::measure::v1::{DataPoint, data_point};
-use pipal_api::model::v1::{
-    FieldValue, Float, Int, IntArray, Str, StrArray, Tag, TagFamily, TagValue, field_value, tag_value,
-};
-use pipal_model::value::{decode_int_array, decode_str_array};
+use pipal_api::model::v1::{FieldValue, Float, Int, Str, TagFamily, field_value};
 use pipal_model::{ColumnType, ValueRef};
 
 /// Builds the messages of the result rows that offset and limit leave.
@@ -31,10 +30,8 @@ pub(crate) fn data_points(plan: &Plan, outcome: &Outcome) -> Vec<DataPoint> {
 pub(crate) fn message_bytes(plan: &Plan, result_rows: usize) -> usize {
     let shown = result_rows.min(usize::try_from(plan.limit).unwrap_or(usize::MAX));
     let output = &plan.output;
-    let families: usize = output.families.iter().map(|f| f.name.len() + size_of::<TagFamily>()).sum();
-    let tags: usize = output.tags.iter().map(|tag| tag.name.len() + size_of::<Tag>()).sum();
     let fields: usize = output.fields.iter().map(|f| f.name.len() + size_of::<data_point::Field>()).sum();
-    shown.saturating_mul(size_of::<DataPoint>() + families + tags + fields)
+    shown.saturating_mul(size_of::<DataPoint>() + output.tags.message_bytes() + fields)
 }
 
 /// Builds messages of rows.
@@ -69,30 +66,16 @@ impl<'a> Builder<'a> {
     }
 
     fn tag_families(&mut self, view: &View<'_>, row: usize) -> Vec<TagFamily> {
-        let output: &Output = &self.plan.output;
-        let (_, group) = view.series_of(row);
-        let mut families = Vec::with_capacity(output.families.len());
-        for family in &output.families {
-            let mut tags = Vec::with_capacity(family.tags.len());
-            for tag in &output.tags[family.tags.clone()] {
-                let value = view.tag_value(tag.sources[group], row, &mut self.scratch);
-                tags.push(Tag {
-                    key: tag.name.clone(),
-                    value: Some(TagValue { value: Some(tag_value(value)) }),
-                });
-            }
-            families.push(TagFamily { name: family.name.clone(), tags });
-        }
-        families
+        self.plan.output.tags.messages(view, row, EmptyArrays::Null, &mut self.scratch)
     }
 
     fn fields(&self, view: &View<'_>, row: usize) -> Vec<data_point::Field> {
         let (_, group) = view.series_of(row);
         let mut fields = Vec::with_capacity(self.plan.output.fields.len());
         for field in &self.plan.output.fields {
-            let value = match field.sources[group] {
-                FieldSource::Nothing => field_value::Value::Null(0),
-                FieldSource::Column(column) => match view.column_value(column, row) {
+            let value = match field.columns[group] {
+                None => field_value::Value::Null(0),
+                Some(column) => match view.column_value(column, row) {
                     ValueRef::Null => null_field(self.plan.shape.columns[column].ty),
                     value => field_value(value),
                 },
@@ -103,23 +86,6 @@ impl<'a> Builder<'a> {
             });
         }
         fields
-    }
-}
-
-/// The value of a tag. Empty arrays are null.
-pub(crate) fn tag_value(value: ValueRef<'_>) -> tag_value::Value {
-    match value {
-        ValueRef::Str(text) => tag_value::Value::Str(Str { value: text_of(text) }),
-        ValueRef::Int(value) => tag_value::Value::Int(Int { value }),
-        ValueRef::Binary(bytes) => tag_value::Value::BinaryData(bytes.to_vec().into()),
-        ValueRef::Timestamp(nanos) => tag_value::Value::Timestamp(timestamp(nanos)),
-        ValueRef::StrArray(bytes) if !bytes.is_empty() => {
-            tag_value::Value::StrArray(StrArray { value: decode_str_array(bytes).map(text_of).collect() })
-        }
-        ValueRef::IntArray(bytes) if !bytes.is_empty() => {
-            tag_value::Value::IntArray(IntArray { value: decode_int_array(bytes).collect() })
-        }
-        _ => tag_value::Value::Null(0),
     }
 }
 
@@ -140,13 +106,5 @@ fn null_field(ty: ColumnType) -> field_value::Value {
         ColumnType::Str => field_value::Value::Str(Str::default()),
         ColumnType::Binary => field_value::Value::BinaryData(Default::default()),
         _ => field_value::Value::Null(0),
-    }
-}
-
-/// Text came through the API as UTF-8; damaged bytes are shown as such rather than failing the query.
-fn text_of(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
     }
 }

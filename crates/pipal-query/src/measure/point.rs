@@ -5,12 +5,12 @@
 
 use super::answer::{Builder, message_bytes};
 use super::criteria::LeafTest;
-use super::order::Order;
 use super::plan::{Operation, Plan};
-use super::view::{SeriesInfo, View};
-use super::{GroupTarget, QueryContext};
+use super::{GroupTarget, Points, QueryContext};
 use crate::budget::Budget;
 use crate::error::QueryResult;
+use crate::order::Order;
+use crate::view::{SeriesInfo, View};
 use pipal_api::measure::v1::DataPoint;
 use pipal_codec::Column;
 use pipal_engine::rows::{EntitySelector, ResourceKey, RowKind};
@@ -48,7 +48,7 @@ pub(crate) fn answer(
     context: &QueryContext<'_>,
     plan: &Plan,
     budget: &Budget,
-) -> QueryResult<Option<Vec<DataPoint>>> {
+) -> QueryResult<Option<Points>> {
     let ([group], Some(selector)) = (context.groups, selector_of(plan)) else { return Ok(None) };
     if group.schema.index_mode {
         return Ok(None);
@@ -63,15 +63,24 @@ pub(crate) fn answer(
             Found::Spread => return Ok(None),
         }
     }
-    let mut points =
-        Points { context, plan, budget, group, key: &key, rows: Vec::new(), to_skip: plan.offset };
+    let mut points = Collector {
+        context,
+        plan,
+        budget,
+        group,
+        key: &key,
+        rows: Vec::new(),
+        value_bytes: 0,
+        to_skip: plan.offset,
+    };
     for (table, series) in &found {
         if points.is_full() {
             break;
         }
         points.read(table, series)?;
     }
-    Ok(Some(points.rows))
+    let bytes = points.bytes();
+    Ok(Some(Points { rows: points.rows, bytes }))
 }
 
 /// The one entity that the plan asks for. Conditions other than on the key would need more than the entity.
@@ -119,17 +128,23 @@ fn only_table<'a>(
 }
 
 /// Collects the answer.
-struct Points<'a> {
+struct Collector<'a> {
     context: &'a QueryContext<'a>,
     plan: &'a Plan,
     budget: &'a Budget,
     group: &'a GroupTarget,
     key: &'a ResourceKey,
     rows: Vec<DataPoint>,
+    /// At most the bytes that the values of the rows have.
+    value_bytes: usize,
     to_skip: u64,
 }
 
-impl Points<'_> {
+impl Collector<'_> {
+    fn bytes(&self) -> usize {
+        self.value_bytes + message_bytes(self.plan, self.rows.len())
+    }
+
     fn is_full(&self) -> bool {
         self.rows.len() as u64 >= self.plan.limit
     }
@@ -164,7 +179,9 @@ impl Points<'_> {
                 }
                 self.rows.push(builder.plain(&view, row));
             }
-            self.budget.check(batch.rows.heap_bytes() + message_bytes(self.plan, self.rows.len()))?;
+            let batch_bytes = batch.rows.heap_bytes();
+            self.value_bytes += batch_bytes;
+            self.budget.check(batch_bytes + self.bytes())?;
         }
         Ok(())
     }

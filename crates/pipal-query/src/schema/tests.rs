@@ -1,6 +1,9 @@
 use super::*;
 use pipal_api::common::v1::Metadata;
-use pipal_api::database::v1::{Entity, FieldSpec, ShardingKey, TagFamilySpec, TagSpec};
+use pipal_api::database::v1::{
+    Entity, FieldSpec, FieldType, IndexRule, Measure, ShardingKey, TagFamilySpec, TagSpec, TagType,
+};
+use pipal_model::{ColumnDef, RowPolicy};
 
 fn family(name: &str, tags: &[(&str, TagType)]) -> TagFamilySpec {
     let tags = tags.iter().map(|(name, ty)| TagSpec { name: (*name).into(), r#type: *ty as i32 }).collect();
@@ -34,7 +37,7 @@ fn measure(families: Vec<TagFamilySpec>, entity: &[&str]) -> Measure {
     }
 }
 
-fn column_names(schema: &MeasureSchema) -> Vec<(String, String, bool)> {
+fn column_names(schema: &RowSchema) -> Vec<(String, String, bool)> {
     let name = |c: &ColumnDef| (c.key.family.to_string(), c.key.name.to_string(), c.attribute);
     schema.layout().columns().iter().map(name).collect()
 }
@@ -43,7 +46,7 @@ fn column_names(schema: &MeasureSchema) -> Vec<(String, String, bool)> {
 fn tags_fields_and_rules_find_their_places() {
     let families = vec![family("d", &[("host", TagType::String), ("zone", TagType::String)])];
     let rules = [rule("first", &["zone", "ghost"]), rule("second", &["zone", "host"])];
-    let schema = MeasureSchema::compile(&measure(families, &["host"]), &rules).unwrap();
+    let schema = RowSchema::compile(&measure(families, &["host"]), &rules).unwrap();
     assert_eq!(schema.tag(TagPlace { family: 0, tag: 0 }).unwrap().slot, Slot::Entity(0));
     assert_eq!(schema.tag(TagPlace { family: 0, tag: 0 }).unwrap().rule, Some(1));
     assert_eq!(schema.tag(TagPlace { family: 0, tag: 1 }).unwrap().rule, Some(0), "the first rule wins");
@@ -62,7 +65,7 @@ fn an_index_mode_measure_has_no_attributes_and_keeps_the_latest_row() {
     let mut definition = measure(vec![family("d", &[("id", TagType::String), ("n", TagType::Int)])], &["id"]);
     definition.fields.clear();
     definition.index_mode = true;
-    let schema = MeasureSchema::compile(&definition, &[rule("n", &["n"])]).unwrap();
+    let schema = RowSchema::compile(&definition, &[rule("n", &["n"])]).unwrap();
     assert_eq!(column_names(&schema), [("d".into(), "n".into(), false)]);
     assert_eq!(schema.layout().policy(), RowPolicy::Latest);
 }
@@ -75,7 +78,7 @@ fn ambiguous_and_unknown_names_do_no_harm() {
     ];
     let mut definition = measure(families, &["ghost", "e"]);
     definition.fields.push(definition.fields[0].clone());
-    let schema = MeasureSchema::compile(&definition, &[]).unwrap();
+    let schema = RowSchema::compile(&definition, &[]).unwrap();
     assert_eq!(schema.entity, [Box::from("e")], "an entity tag that no family defines is skipped");
     assert_eq!(schema.find_tag("t"), Some(TagPlace { family: 0, tag: 0 }), "the first place wins");
     assert_eq!(schema.find_tag_in("b", "t"), Some(TagPlace { family: 1, tag: 0 }));
@@ -88,7 +91,7 @@ fn ambiguous_and_unknown_names_do_no_harm() {
 #[test]
 fn an_entity_name_in_a_second_family_is_a_tag_of_its_own() {
     let families = vec![family("a", &[("e", TagType::String)]), family("b", &[("e", TagType::String)])];
-    let schema = MeasureSchema::compile(&measure(families, &["e"]), &[]).unwrap();
+    let schema = RowSchema::compile(&measure(families, &["e"]), &[]).unwrap();
     assert_eq!(schema.families[0].tags[0].slot, Slot::Entity(0));
     assert_eq!(schema.families[1].tags[0].slot, Slot::Column(0));
 }
@@ -98,7 +101,7 @@ fn a_sharding_key_outside_the_entity_spreads_series() {
     let families = vec![family("d", &[("host", TagType::String), ("zone", TagType::String)])];
     let mut definition = measure(families, &["host"]);
     definition.sharding_key = Some(ShardingKey { tag_names: vec!["zone".into()] });
-    let schema = MeasureSchema::compile(&definition, &[]).unwrap();
+    let schema = RowSchema::compile(&definition, &[]).unwrap();
     assert_eq!(schema.sharding_places, [TagPlace { family: 0, tag: 1 }]);
     assert!(schema.series_may_spread);
 }
@@ -106,5 +109,5 @@ fn a_sharding_key_outside_the_entity_spreads_series() {
 #[test]
 fn a_definition_without_metadata_is_refused() {
     let definition = Measure { metadata: None, ..measure(Vec::new(), &[]) };
-    assert!(MeasureSchema::compile(&definition, &[]).is_err());
+    assert!(RowSchema::compile(&definition, &[]).is_err());
 }

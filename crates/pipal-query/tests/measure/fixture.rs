@@ -15,11 +15,11 @@ use pipal_engine::{
 };
 use pipal_model::series::push_entity_value;
 use pipal_model::time::DAY_NANOS;
-use pipal_model::{Interval, IntervalUnit, MemoryPool, TimeRange, Value, ValueRef};
+use pipal_model::{Interval, IntervalUnit, MemoryLedger, Share, TimeRange, Value, ValueRef};
 use pipal_query::QueryResult;
 use pipal_query::budget::QUERY_BYTES_MAX;
 use pipal_query::measure::{GroupTarget, QueryContext, query};
-use pipal_query::schema::{MeasureSchema, Slot};
+use pipal_query::schema::{RowSchema, Slot};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    pub fn compile(&self, group: &str) -> MeasureSchema {
+    pub fn compile(&self, group: &str) -> RowSchema {
         let metadata =
             |name: &str| Metadata { group: group.into(), name: name.into(), ..Metadata::default() };
         let strings = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
@@ -75,7 +75,7 @@ impl Definition {
             ..IndexRule::default()
         };
         let rules: Vec<IndexRule> = self.rules.iter().map(rule).collect();
-        MeasureSchema::compile(&measure, &rules).unwrap()
+        RowSchema::compile(&measure, &rules).unwrap()
     }
 }
 
@@ -206,10 +206,10 @@ impl Fixture {
             now: TEN,
             node: "n",
             cancel: &CancelToken::default(),
-            memory: &MemoryPool::new(QUERY_BYTES_MAX),
+            memory: &MemoryLedger::unlimited().share(Share::Queries, QUERY_BYTES_MAX),
             memory_limit_bytes,
         };
-        query(&context, request)
+        query(&context, request).map(|answer| answer.response)
     }
 
     /// The answer as one line per row, or the error text.

@@ -1,19 +1,9 @@
 //! The face of measures: `banyandb.measure.v1.MeasureService`.
 //!
-//! Writes are streams of raw messages ([`write`]). Queries pass gates ([`admission`]) and run on threads of their
-//! own ([`threads`]). [`queries`] is what other faces, such as the query language, call.
+//! Writes ([`crate::write`]) and queries ([`crate::queries`]) are those of all models.
 
-mod admission;
-mod gate;
-mod queries;
 mod service;
 #[cfg(test)]
-mod testing;
-mod threads;
-mod time;
-mod write;
+pub mod testing;
 
-pub use queries::MeasureQueries;
 pub use service::MeasureFace;
-pub use threads::QueryThreads;
-pub use write::{Committed, MeasureRoutes, Reply, ReplyStream, RowSink, STREAM_BYTES_MAX, WriteContext};

@@ -1,19 +1,20 @@
-//! The generated face of `MeasureService`. `Write` never gets here, see [`super::write::MeasureRoutes`].
+//! The generated face of `MeasureService`. `Write` never gets here, see [`crate::write::WriteRoutes`].
 
-use super::queries::MeasureQueries;
 use crate::api::measure::measure_service_server::MeasureService;
 use crate::api::measure::{
     DeleteExpiredSegmentsRequest, DeleteExpiredSegmentsResponse, InternalQueryRequest, InternalQueryResponse,
     QueryRequest, QueryResponse, TopNRequest, TopNResponse, WriteRequest, WriteResponse,
 };
+use crate::held::held;
 use crate::metrics::ServerMetrics;
+use crate::queries::Queries;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Queries over gRPC.
 pub struct MeasureFace {
     /// Answers them.
-    pub queries: MeasureQueries,
+    pub queries: Queries,
     /// Counts them.
     pub metrics: Arc<ServerMetrics>,
 }
@@ -26,7 +27,7 @@ impl MeasureService for MeasureFace {
         let request = request.into_inner();
         let group = request.groups.first().cloned().unwrap_or_default();
         let call = self.queries.query(request);
-        self.metrics.unary.observe(&[&group, "measure", "query"], call).await.map(Response::new)
+        self.metrics.unary.observe(&[&group, "measure", "query"], call).await.map(held)
     }
 
     async fn write(

@@ -6,22 +6,23 @@ mod message;
 mod show;
 
 pub use definition::measure;
-pub use message::{MessageBuilder, point};
+pub use message::{MessageBuilder, everything, point};
 pub use show::show;
 
-use super::queries::MeasureQueries;
-use super::threads::QueryThreads;
-use super::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, WriteContext};
 use crate::api::common::{Catalog, Group, IntervalRule, Metadata, ResourceOpts, interval_rule::Unit};
 use crate::api::database::Measure;
 use crate::api::measure::{QueryRequest, QueryResponse};
 use crate::metrics::ServerMetrics;
+use crate::queries::Queries;
+use crate::query_threads::QueryThreads;
 use crate::registry::{EngineGroups, EngineStore, Registry};
+use crate::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, WriteContext};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use pipal_api::write::Model;
 use pipal_engine::fs::SimulatedFileSystem;
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
-use pipal_model::{Error, ErrorKind, MemoryPool, Result};
+use pipal_model::{Error, ErrorKind, MemoryLedger, Result, Share};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub struct World {
     /// Takes the rows.
     pub sink: Arc<TestSink>,
     /// Answers queries.
-    pub queries: MeasureQueries,
+    pub queries: Queries,
     /// Settings of write streams; changed before the first stream.
     pub context: WriteContext,
 }
@@ -83,11 +84,14 @@ impl World {
     /// A world with group `g` (two shards, segments of a day, seven days to live) and these measures.
     pub async fn with(measures: Vec<Measure>) -> Self {
         let clock = Arc::new(ManualClock::new(NOW_MS * 1_000_000));
-        let options = EngineOptions { background: false, ..EngineOptions::default() };
+        let ledger = MemoryLedger::unlimited();
+        let options = EngineOptions { background: false, memory: ledger.clone(), ..EngineOptions::default() };
         let disk = Arc::new(SimulatedFileSystem::new());
         let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
         let store = Arc::new(EngineStore::new(engine.clone()));
-        let registry = Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock).await.unwrap();
+        let schemas = ledger.share(Share::Schemas, 1 << 30);
+        let storage = Arc::new(EngineGroups(engine.clone()));
+        let registry = Registry::open(store, storage, clock, schemas).await.unwrap();
         registry.create_group(group("g")).await.unwrap();
         for measure in measures {
             registry.create(measure).await.unwrap();
@@ -97,13 +101,13 @@ impl World {
         let context = WriteContext {
             registry: registry.clone(),
             sink: sink.clone(),
-            memory: MemoryPool::new(STREAM_BYTES_MAX),
+            memory: ledger.share(Share::Streams, STREAM_BYTES_MAX),
             stream_bytes_max: STREAM_BYTES_MAX,
             schema_wait: Duration::ZERO,
             metrics: Arc::new(ServerMetrics::default()),
         };
-        let queries = MeasureQueries {
-            memory: MemoryPool::new(1 << 30),
+        let queries = Queries {
+            memory: ledger.share(Share::Queries, 1 << 30),
             registry: registry.clone(),
             engine,
             threads: QueryThreads::default(),
@@ -121,7 +125,7 @@ impl World {
 
     /// A stream whose messages are `requests`.
     pub fn stream<S>(&self, requests: S) -> ReplyStream<S> {
-        WriteContext::replies(&Arc::new(self.context.clone()), requests)
+        WriteContext::replies(&Arc::new(self.context.clone()), Model::Measure, requests)
     }
 
     /// Plays a whole stream.
@@ -145,13 +149,13 @@ impl World {
 
     /// Answers a query.
     pub async fn query(&self, request: QueryRequest) -> std::result::Result<QueryResponse, Status> {
-        self.queries.query(request).await
+        self.queries.query(request).await.map(|answer| answer.response)
     }
 
     /// All rows of a measure of group `g`, see [`show`].
     pub async fn rows(&self, measure: &str) -> Vec<String> {
         let schema = self.registry.measure("g", measure).unwrap().schema.clone();
-        show(&self.query(message::everything(&schema)).await.unwrap())
+        show(&self.query(everything(&schema)).await.unwrap())
     }
 }
 

@@ -5,6 +5,7 @@ use super::space::GroupSpace;
 use super::store::{Document, DocumentKey};
 use super::{Deleted, Registry, detached};
 use crate::status::SchemaError;
+use pipal_model::Reservation;
 use prost_types::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ impl Registry {
     /// Stores a new object and answers its revision. Of concurrent calls for one name exactly one succeeds.
     ///
     /// # Errors
-    /// `Refused` by a business rule, `NotFound` without the group, `AlreadyExists`, `Storage`.
+    /// `Refused` by a business rule, `NotFound` without the group, `AlreadyExists`, `Storage`, also for want of memory.
     pub async fn create<T: SchemaObject>(&self, mut object: T) -> Result<i64, SchemaError> {
         object.complete_new();
         object.check().map_err(SchemaError::Refused)?;
@@ -33,8 +34,9 @@ impl Registry {
         let created_at = object.created_at();
         let revision = self.0.revisions.next();
         stamp(&mut object, revision, created_at);
+        let memory = self.reserve(&object)?;
         self.put(vec![document(&object, 0)]).await?;
-        self.publish(&self.space_or_new(&group), Arc::new(object));
+        self.publish(&self.space_or_new(&group), Arc::new(object), memory);
         Ok(revision)
     }
 
@@ -63,8 +65,9 @@ impl Registry {
         stored.check_update(&object).map_err(refused)?;
         let revision = self.0.revisions.next();
         stamp(&mut object, revision, stored.created_at());
+        let memory = self.reserve(&object)?;
         self.put(vec![document(&object, 0)]).await?;
-        self.publish(&self.space_or_new(&group), Arc::new(object));
+        self.publish(&self.space_or_new(&group), Arc::new(object), memory);
         Ok(revision)
     }
 
@@ -94,9 +97,9 @@ impl Registry {
     }
 
     /// Shows a stored object to readers and wakes who waits for it.
-    pub(super) fn publish<T: SchemaObject>(&self, space: &GroupSpace, object: Arc<T>) {
+    pub(super) fn publish<T: SchemaObject>(&self, space: &GroupSpace, object: Arc<T>, memory: Reservation) {
         let revision = object.revision();
-        if space.publish(object) {
+        if space.publish(object, memory) {
             self.0.objects.fetch_add(1, Ordering::Relaxed);
         }
         self.announce(revision);

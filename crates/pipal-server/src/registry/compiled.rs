@@ -1,42 +1,72 @@
-//! A measure with everything that writing and querying it need, resolved once per change of the schema.
+//! A measure, stream or trace with everything that writing and querying it need, resolved once per change of the
+//! schema.
 
 use super::space::{GroupSpace, GroupState};
 use crate::api::common::Catalog;
-use crate::api::database::{IndexRule, Measure};
+use crate::api::database::IndexRule;
+use pipal_api::write::Model;
 use pipal_model::Result;
-use pipal_query::schema::MeasureSchema;
+use pipal_query::schema::RowSchema;
 use std::sync::Arc;
 
-/// One revision of a measure, its group and the index rules that are bound to it.
+/// One revision of a resource, its group and the index rules that are bound to it.
 #[derive(Debug)]
-pub struct CompiledMeasure {
-    /// The group of the measure, as it was when this was compiled; it is compiled again when the group changes.
+pub struct CompiledResource {
+    /// The group, as it was when this was compiled; it is compiled again when the group changes.
     pub group: Arc<GroupState>,
-    /// The stored message, with its revision and times.
-    pub definition: Arc<Measure>,
     /// The definition as writes and queries use it.
-    pub schema: Arc<MeasureSchema>,
+    pub schema: Arc<RowSchema>,
     /// The bound rules that exist, each once, in the order of binding names and then of their lists.
     pub rules: Vec<Arc<IndexRule>>,
 }
 
-impl CompiledMeasure {
+impl CompiledResource {
     /// Resolves the rules. The times of a binding are not evaluated, expired ones act like others
     /// (server surface 3.1).
     ///
+    /// None when there is no such resource.
+    ///
     /// # Errors
     /// The definition cannot be compiled; none that passed its rules is like that.
-    pub fn compile(space: &GroupSpace, group: Arc<GroupState>, definition: Arc<Measure>) -> Result<Self> {
-        let name = definition.metadata.as_ref().map_or("", |m| &m.name);
-        let rules = bound_rules(space, Catalog::Measure, name);
+    pub fn compile(
+        space: &GroupSpace,
+        group: Arc<GroupState>,
+        model: Model,
+        name: &str,
+    ) -> Result<Option<Self>> {
+        let rules = bound_rules(space, catalog_of(model), name);
         let by_value: Vec<IndexRule> = rules.iter().map(|rule| IndexRule::clone(rule)).collect();
-        let schema = Arc::new(MeasureSchema::compile(&definition, &by_value)?);
-        Ok(CompiledMeasure { group, definition, schema, rules })
+        let schema = match model {
+            Model::Measure => space.measures.get(name).map(|m| RowSchema::compile(&m, &by_value)),
+            Model::Stream => space.streams.get(name).map(|s| RowSchema::compile_stream(&s, &by_value)),
+            Model::Trace => space.traces.get(name).map(|t| RowSchema::compile_trace(&t, &by_value)),
+        };
+        let compiled = |schema| CompiledResource { group, schema: Arc::new(schema), rules };
+        Ok(schema.transpose()?.map(compiled))
     }
 
     /// The revision that clients compare theirs with.
     pub fn revision(&self) -> i64 {
-        self.definition.metadata.as_ref().map_or(0, |m| m.mod_revision)
+        self.schema.mod_revision
+    }
+}
+
+/// The catalog of a model.
+pub fn catalog_of(model: Model) -> Catalog {
+    match model {
+        Model::Measure => Catalog::Measure,
+        Model::Stream => Catalog::Stream,
+        Model::Trace => Catalog::Trace,
+    }
+}
+
+/// The model whose rows are in groups of a catalog; properties have none that is compiled.
+pub fn model_of(catalog: i32) -> Option<Model> {
+    match Catalog::try_from(catalog).ok()? {
+        Catalog::Measure => Some(Model::Measure),
+        Catalog::Stream => Some(Model::Stream),
+        Catalog::Trace => Some(Model::Trace),
+        Catalog::Property | Catalog::Unspecified => None,
     }
 }
 

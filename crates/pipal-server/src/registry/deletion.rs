@@ -197,7 +197,8 @@ impl Registry {
         self.put_storage(&next).await?;
         // The message stays as it is, only the document around it is new.
         self.put(vec![Document { revision, ..document(&*next.definition, next.id) }]).await?;
-        space.publish_group(next);
+        let memory = self.charge(&*next.definition);
+        space.publish_group(next, memory);
         Ok(())
     }
 

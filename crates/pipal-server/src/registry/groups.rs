@@ -9,7 +9,7 @@ use crate::api::common::{Catalog, Group};
 use crate::api::database::Measure;
 use crate::status::SchemaError;
 use pipal_engine::GroupId;
-use pipal_model::Error;
+use pipal_model::{Error, Reservation};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -35,6 +35,7 @@ impl Registry {
         let revision = self.0.revisions.next();
         stamp(&mut group, revision, created_at);
         let id = incarnation(revision);
+        let memory = self.reserve(&group)?;
         let state = Arc::new(GroupState::new(id, Arc::new(group)));
         // The rows are opened first: an incarnation without a group is harmless, a group without rows
         // to write to would be a lie.
@@ -43,7 +44,7 @@ impl Registry {
         let mut documents = vec![document(&*state.definition, id)];
         documents.extend(built_in.iter().map(|measure| document(measure, 0)));
         self.put(documents).await?;
-        self.publish_group(&name, state, built_in);
+        self.publish_group(&name, state, memory, built_in);
         Ok(revision)
     }
 
@@ -70,6 +71,7 @@ impl Registry {
         }
         let revision = self.0.revisions.next();
         stamp(&mut group, revision, stored.definition.created_at());
+        let memory = self.reserve(&group)?;
         let state = Arc::new(stored.with_definition(group));
         let built_in = self.missing_built_in(&state.definition);
         let mut documents = vec![document(&*state.definition, state.id)];
@@ -80,7 +82,7 @@ impl Registry {
             false => self.put_storage(&state).await,
         };
         // What is on disk is what readers see, also when the storage could not take the new options.
-        self.publish_group(&name, state, built_in);
+        self.publish_group(&name, state, memory, built_in);
         applied.map(|()| revision)
     }
 
@@ -99,15 +101,24 @@ impl Registry {
         Ok(put.await.unwrap_or_else(lost)?)
     }
 
-    pub(super) fn publish_group(&self, name: &str, state: Arc<GroupState>, built_in: Option<Measure>) {
+    /// Shows a stored group to readers, with the built-in measure that was stored together with it.
+    pub(super) fn publish_group(
+        &self,
+        name: &str,
+        state: Arc<GroupState>,
+        memory: Reservation,
+        built_in: Option<Measure>,
+    ) {
         let space = self.space_or_new(name);
         let revision = state.definition.revision();
         if space.state().is_none() {
             self.0.objects.fetch_add(1, Ordering::Relaxed);
         }
-        space.publish_group(state);
+        space.publish_group(state, memory);
         if let Some(measure) = built_in {
-            self.publish(&space, Arc::new(measure));
+            // It is small, and a group of measures is nothing without it.
+            let memory = self.charge(&measure);
+            self.publish(&space, Arc::new(measure), memory);
         }
         self.announce(revision);
     }

@@ -1,10 +1,11 @@
 //! The kinds of schema objects, and what each of them tells the one registry that serves all.
 
-use super::space::{GroupSpace, Reach, Table};
+use super::space::{GroupSpace, Reach, Table, subject_of};
 use super::{rules, update_rules};
 use crate::api::common::{Catalog, Group, Metadata};
 use crate::api::database::{IndexRule, IndexRuleBinding, Measure, Property, Stream, TopNAggregation, Trace};
 use crate::status::SchemaError;
+use pipal_api::write::Model;
 use prost_types::Timestamp;
 
 /// Kind of a document of the registry.
@@ -84,6 +85,8 @@ pub trait SchemaObject: prost::Message + Default + Clone + PartialEq + Send + Sy
     const NEEDS_GROUP: bool;
     /// True when a change must see all objects of its group at rest.
     const EXCLUSIVE: bool = false;
+    /// True when the answers to Create and Update tell the revision.
+    const TELLS_REVISION: bool = true;
 
     /// Name, group and revisions.
     fn metadata(&self) -> Option<&Metadata>;
@@ -109,7 +112,7 @@ pub trait SchemaObject: prost::Message + Default + Clone + PartialEq + Send + Sy
     fn complete_update(&mut self, _stored: Option<&Self>) -> Result<(), SchemaError> {
         Ok(())
     }
-    /// Which compiled measures depend on it.
+    /// Which compiled resources depend on it.
     fn reach(&self) -> Reach {
         Reach::Nothing
     }
@@ -181,6 +184,9 @@ schema_object! { Stream, Stream, needs_group: true,
     fn check_group(&self, space: &GroupSpace) -> Result<(), SchemaError> {
         check_catalog(space, Catalog::Stream)
     }
+    fn reach(&self) -> Reach {
+        Reach::Resource(Model::Stream, self.name().into())
+    }
     fn table(space: &GroupSpace) -> &Table<Self> {
         &space.streams
     }
@@ -197,7 +203,7 @@ schema_object! { Measure, Measure, needs_group: true,
         check_catalog(space, Catalog::Measure)
     }
     fn reach(&self) -> Reach {
-        Reach::Measure(self.name().into())
+        Reach::Resource(Model::Measure, self.name().into())
     }
     fn table(space: &GroupSpace) -> &Table<Self> {
         &space.measures
@@ -222,12 +228,17 @@ schema_object! { Trace, Trace, needs_group: true,
             false => Ok(()),
         }
     }
+    fn reach(&self) -> Reach {
+        Reach::Resource(Model::Trace, self.name().into())
+    }
     fn table(space: &GroupSpace) -> &Table<Self> {
         &space.traces
     }
 }
 
 schema_object! { Property, Property, needs_group: true,
+    const TELLS_REVISION: bool = false;
+
     fn check(&self) -> Result<(), String> {
         rules::identity(self.metadata.as_ref())
     }
@@ -264,8 +275,7 @@ schema_object! { IndexRuleBinding, IndexRuleBinding, needs_group: false,
         rules::index_rule_binding(self)
     }
     fn reach(&self) -> Reach {
-        let subject = self.subject.as_ref().filter(|s| s.catalog == Catalog::Measure as i32);
-        subject.map_or(Reach::Nothing, |subject| Reach::Measure(subject.name.as_str().into()))
+        subject_of(self).map_or(Reach::Nothing, |(model, name)| Reach::Resource(model, name))
     }
     fn table(space: &GroupSpace) -> &Table<Self> {
         &space.bindings

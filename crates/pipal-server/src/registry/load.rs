@@ -16,7 +16,7 @@ use crate::api::database::{
 use crate::status::SchemaError;
 use pipal_engine::GroupId;
 use pipal_engine::clock::Clock;
-use pipal_model::Error;
+use pipal_model::{Error, MemoryPool};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -28,7 +28,8 @@ struct Interrupted {
 }
 
 impl Registry {
-    /// Opens the registry over a store, on a tokio runtime. Once this returns, readers see all that was stored.
+    /// Opens the registry over a store, on a tokio runtime. Objects are charged to `memory`; those that are stored already
+    /// also when it has no room for them. Once this returns, readers see all that was stored.
     ///
     /// # Errors
     /// `Storage`, among them a document that cannot be read: without it the registry would not know a group,
@@ -37,6 +38,7 @@ impl Registry {
         store: Arc<dyn SchemaStore>,
         storage: Arc<dyn GroupStorage>,
         clock: Arc<dyn Clock>,
+        memory: Arc<MemoryPool>,
     ) -> Result<Registry, SchemaError> {
         let mut documents = store.load()?;
         // Groups come first, and rules before the bindings that name them, so that little is compiled twice.
@@ -50,6 +52,7 @@ impl Registry {
             spaces: Default::default(),
             tasks: Default::default(),
             objects: Default::default(),
+            memory,
             applied: watch::Sender::new(floor),
         }));
         let mut interrupted = Vec::new();
@@ -71,8 +74,9 @@ impl Registry {
         match document.key.kind {
             Kind::Group => {
                 let group: Group = decode(document, body)?;
+                let memory = self.charge(&group);
                 let state = GroupState::new(document.incarnation, Arc::new(group));
-                self.publish_group(&document.key.name, Arc::new(state), None);
+                self.publish_group(&document.key.name, Arc::new(state), memory, None);
             }
             Kind::Stream => self.load_object::<Stream>(document, body)?,
             Kind::Measure => self.load_object::<Measure>(document, body)?,
@@ -88,7 +92,8 @@ impl Registry {
 
     fn load_object<T: SchemaObject>(&self, document: &Document, body: &[u8]) -> Result<(), SchemaError> {
         let object: T = decode(document, body)?;
-        self.publish(&self.space_or_new(&document.key.group), Arc::new(object));
+        let memory = self.charge(&object);
+        self.publish(&self.space_or_new(&document.key.group), Arc::new(object), memory);
         Ok(())
     }
 

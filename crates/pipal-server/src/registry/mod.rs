@@ -16,6 +16,7 @@ mod interval;
 mod kind;
 mod load;
 mod locks;
+mod memory;
 mod revision;
 mod rules;
 mod space;
@@ -27,11 +28,12 @@ pub(crate) mod testing;
 mod tests;
 mod update_rules;
 
-pub use compiled::{CompiledMeasure, bound_rules};
+pub use compiled::{CompiledResource, bound_rules};
 pub use deletion::{DeleteGroup, Deletion};
 pub use engine_store::{EngineGroups, EngineStore};
 pub use inspect::Inspection;
 pub use kind::{Kind, SchemaObject};
+pub use revision::RevisionClock;
 pub use space::{GroupSpace, GroupState, Table};
 pub use storage::GroupStorage;
 pub use store::{Completion, Document, DocumentKey, MemoryStore, SchemaStore};
@@ -41,8 +43,8 @@ use crate::status::SchemaError;
 use hashbrown::HashMap;
 use locks::Locks;
 use parking_lot::RwLock;
-use pipal_model::Error;
-use revision::RevisionClock;
+use pipal_api::write::Model;
+use pipal_model::{Error, MemoryPool};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,6 +65,8 @@ struct Inner {
     spaces: RwLock<HashMap<Box<str>, Arc<GroupSpace>>>,
     tasks: RwLock<HashMap<Box<str>, GroupDeletionTask>>,
     objects: AtomicUsize,
+    /// The memory of all objects.
+    memory: Arc<MemoryPool>,
     /// The greatest revision that readers see.
     applied: watch::Sender<i64>,
 }
@@ -82,10 +86,15 @@ impl Registry {
         self.space(name)?.state()
     }
 
-    /// The measure of this name, compiled with its group and its index rules. Answers from memory: two hash
+    /// The resource of this name, compiled with its group and its index rules. Answers from memory: two hash
     /// lookups under read locks that a change holds only for the moment of the exchange.
-    pub fn measure(&self, group: &str, name: &str) -> Option<Arc<CompiledMeasure>> {
-        self.space(group)?.measure(name)
+    pub fn resource(&self, model: Model, group: &str, name: &str) -> Option<Arc<CompiledResource>> {
+        self.space(group)?.resource(model, name)
+    }
+
+    /// [`Registry::resource`] for a measure.
+    pub fn measure(&self, group: &str, name: &str) -> Option<Arc<CompiledResource>> {
+        self.resource(Model::Measure, group, name)
     }
 
     /// The stored message of an object.

@@ -19,7 +19,12 @@ impl RevisionClock {
 
     /// The next revision, in nanoseconds since the epoch.
     pub fn next(&self) -> i64 {
-        let now = self.clock.now();
+        self.next_above(i64::MIN)
+    }
+
+    /// The next revision that is also greater than `floor`.
+    pub fn next_above(&self, floor: i64) -> i64 {
+        let now = self.clock.now().max(floor.saturating_add(1));
         let step = |last: i64| Some(now.max(last.saturating_add(1)));
         let last = self.last.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
         last.map_or(now, |last| now.max(last.saturating_add(1)))
@@ -46,6 +51,13 @@ mod tests {
         assert_eq!(revisions.next(), 1_002);
         clock.set(5_000);
         assert_eq!(revisions.next(), 5_000);
+    }
+
+    #[test]
+    fn a_revision_is_above_its_floor_and_all_later_ones_are_above_it() {
+        let revisions = RevisionClock::new(Arc::new(ManualClock::new(10)), 0);
+        assert_eq!(revisions.next_above(7_000), 7_001);
+        assert_eq!(revisions.next_above(5), 7_002);
     }
 
     #[test]

@@ -65,12 +65,9 @@ fn pipeline(group: &Group) -> Rule {
 
 fn sampler(place: &str, plugin: &Plugin) -> Rule {
     let Some(plugin::Kind::Sampler(sampler)) = &plugin.kind else { return Ok(()) };
-    let stays_below =
-        !sampler.path.starts_with('/') && sampler.path.split('/').try_fold(0_usize, step_into).is_some();
-    ensure(
-        stays_below,
-        format!("{place}.sampler.path must be relative and stay below the plugin directory"),
-    )?;
+    ensure(!sampler.path.starts_with('/'), format!("{place}.sampler.path must be a relative path"))?;
+    let stays_below = sampler.path.split('/').try_fold(0_usize, step_into).is_some();
+    ensure(stays_below, format!("{place}.sampler.path escapes the trusted directory"))?;
     let text = format!("{place}.sampler.abi_version must be {SAMPLER_ABI_VERSION}");
     ensure(sampler.abi_version == SAMPLER_ABI_VERSION, text)
 }
@@ -96,7 +93,7 @@ fn is_sampler(plugin: &Plugin) -> bool {
 
 /// The text for a second trace in a group with a sampler.
 pub fn only_one_trace(group: &str) -> String {
-    format!("group {group} has an enabled sampler pipeline and may hold only one trace")
+    format!("group {group} has an enabled sampler pipeline and may contain only one trace")
 }
 
 /// Rules of streams.

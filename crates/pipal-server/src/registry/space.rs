@@ -1,14 +1,15 @@
 //! The schema objects of one group as readers see them.
 
-use super::compiled::CompiledMeasure;
+use super::compiled::{CompiledResource, model_of};
 use super::kind::{Kind, SchemaObject};
 use super::storage::options_of;
 use crate::api::common::{Catalog, Group};
 use crate::api::database::{IndexRule, IndexRuleBinding, Measure, Property, Stream, TopNAggregation, Trace};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
+use pipal_api::write::Model;
 use pipal_engine::{GroupId, GroupOptions};
-use std::collections::BTreeSet;
+use pipal_model::Reservation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,7 +64,14 @@ impl GroupState {
 
 /// The live objects of one kind in one group, by name.
 #[derive(Debug)]
-pub struct Table<T>(RwLock<HashMap<Box<str>, Arc<T>>>);
+pub struct Table<T>(RwLock<HashMap<Box<str>, Entry<T>>>);
+
+#[derive(Debug)]
+struct Entry<T> {
+    object: Arc<T>,
+    /// Given back when the object is replaced or taken away.
+    _memory: Reservation,
+}
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -74,15 +82,21 @@ impl<T> Default for Table<T> {
 impl<T> Table<T> {
     /// The object of this name.
     pub fn get(&self, name: &str) -> Option<Arc<T>> {
-        self.0.read().get(name).cloned()
+        self.0.read().get(name).map(|entry| entry.object.clone())
     }
 
     /// All objects, sorted by name.
     pub fn all(&self) -> Vec<Arc<T>> {
         let mut all: Vec<_> =
-            self.0.read().iter().map(|(name, object)| (name.clone(), object.clone())).collect();
+            self.0.read().iter().map(|(name, entry)| (name.clone(), entry.object.clone())).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all.into_iter().map(|(_, object)| object).collect()
+    }
+
+    /// The objects that pass a filter, in any order.
+    fn filtered(&self, passes: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
+        let objects = self.0.read();
+        objects.values().map(|entry| &entry.object).filter(|object| passes(object)).cloned().collect()
     }
 
     /// All names, sorted.
@@ -102,12 +116,13 @@ impl<T> Table<T> {
         self.len() == 0
     }
 
-    fn insert(&self, name: &str, object: Arc<T>) -> Option<Arc<T>> {
-        self.0.write().insert(name.into(), object)
+    fn insert(&self, name: &str, object: Arc<T>, memory: Reservation) -> Option<Arc<T>> {
+        let entry = Entry { object, _memory: memory };
+        self.0.write().insert(name.into(), entry).map(|old| old.object)
     }
 
     fn remove(&self, name: &str) -> Option<Arc<T>> {
-        self.0.write().remove(name)
+        self.0.write().remove(name).map(|entry| entry.object)
     }
 
     fn clear(&self) -> usize {
@@ -115,13 +130,15 @@ impl<T> Table<T> {
     }
 }
 
-/// Which compiled measures of the group a change reaches.
+const MODELS: [Model; 3] = [Model::Measure, Model::Stream, Model::Trace];
+
+/// Which compiled resources of the group a change reaches.
 pub enum Reach {
     /// None.
     Nothing,
-    /// The measure of this name.
-    Measure(Box<str>),
-    /// Every measure bound to the rule of this name.
+    /// The one of this model and name.
+    Resource(Model, Box<str>),
+    /// Every one bound to the rule of this name.
     Rule(Box<str>),
 }
 
@@ -139,9 +156,27 @@ pub struct GroupSpace {
     pub(super) bindings: Table<IndexRuleBinding>,
     pub(super) aggregations: Table<TopNAggregation>,
     state: RwLock<Option<Arc<GroupState>>>,
-    compiled: RwLock<HashMap<Box<str>, Arc<CompiledMeasure>>>,
-    /// Held while a change is published, so that the last compilation of a measure saw all changes.
+    compiled: Compiled,
+    /// Held while a change is published, so that the last compilation of a resource saw all changes.
     publishing: Mutex<()>,
+}
+
+/// Compiled resources by name.
+#[derive(Debug, Default)]
+struct Compiled {
+    measures: RwLock<HashMap<Box<str>, Arc<CompiledResource>>>,
+    streams: RwLock<HashMap<Box<str>, Arc<CompiledResource>>>,
+    traces: RwLock<HashMap<Box<str>, Arc<CompiledResource>>>,
+}
+
+impl Compiled {
+    fn of(&self, model: Model) -> &RwLock<HashMap<Box<str>, Arc<CompiledResource>>> {
+        match model {
+            Model::Measure => &self.measures,
+            Model::Stream => &self.streams,
+            Model::Trace => &self.traces,
+        }
+    }
 }
 
 impl GroupSpace {
@@ -160,9 +195,9 @@ impl GroupSpace {
         self.state.read().clone()
     }
 
-    /// The compiled measure of this name.
-    pub fn measure(&self, name: &str) -> Option<Arc<CompiledMeasure>> {
-        self.compiled.read().get(name).cloned()
+    /// The compiled resource of this name.
+    pub fn resource(&self, model: Model, name: &str) -> Option<Arc<CompiledResource>> {
+        self.compiled.of(model).read().get(name).cloned()
     }
 
     /// The bindings of a subject, sorted by name.
@@ -170,15 +205,15 @@ impl GroupSpace {
         let names = |b: &IndexRuleBinding| {
             b.subject.as_ref().is_some_and(|s| s.catalog == catalog as i32 && s.name == subject)
         };
-        let mut bindings: Vec<_> = self.bindings.0.read().values().filter(|b| names(b)).cloned().collect();
+        let mut bindings = self.bindings.filtered(names);
         bindings.sort_by(|a, b| a.name().cmp(b.name()));
         bindings
     }
 
     /// Shows an object to readers; true when there was none of that name.
-    pub(super) fn publish<T: SchemaObject>(&self, object: Arc<T>) -> bool {
+    pub(super) fn publish<T: SchemaObject>(&self, object: Arc<T>, memory: Reservation) -> bool {
         let _publishing = self.publishing.lock();
-        let old = T::table(self).insert(object.name(), object.clone());
+        let old = T::table(self).insert(object.name(), object.clone(), memory);
         if let Some(old) = &old {
             self.recompile(old.reach());
         }
@@ -194,13 +229,15 @@ impl GroupSpace {
         true
     }
 
-    /// Shows a new state of the group; all measures see it with their next lookup.
-    pub(super) fn publish_group(&self, state: Arc<GroupState>) {
+    /// Shows a new state of the group; all resources see it with their next lookup.
+    pub(super) fn publish_group(&self, state: Arc<GroupState>, memory: Reservation) {
         let _publishing = self.publishing.lock();
-        self.definition.insert(&self.name, state.definition.clone());
+        self.definition.insert(&self.name, state.definition.clone(), memory);
         *self.state.write() = Some(state);
-        for name in self.measures.names() {
-            self.recompile(Reach::Measure(name));
+        for model in MODELS {
+            for name in self.resource_names(model) {
+                self.recompile(Reach::Resource(model, name));
+            }
         }
     }
 
@@ -208,7 +245,9 @@ impl GroupSpace {
     pub(super) fn withdraw_all(&self) -> usize {
         let _publishing = self.publishing.lock();
         *self.state.write() = None;
-        self.compiled.write().clear();
+        for model in MODELS {
+            self.compiled.of(model).write().clear();
+        }
         self.definition.clear()
             + self.streams.clear()
             + self.measures.clear()
@@ -251,38 +290,45 @@ impl GroupSpace {
         }
     }
 
+    fn resource_names(&self, model: Model) -> Vec<Box<str>> {
+        match model {
+            Model::Measure => self.measures.names(),
+            Model::Stream => self.streams.names(),
+            Model::Trace => self.traces.names(),
+        }
+    }
+
     fn recompile(&self, reach: Reach) {
-        let names = match reach {
+        let resources = match reach {
             Reach::Nothing => return,
-            Reach::Measure(name) => BTreeSet::from([name]),
-            Reach::Rule(rule) => self.measures_bound_to(&rule),
+            Reach::Resource(model, name) => HashSet::from([(model, name)]),
+            Reach::Rule(rule) => self.bound_to(&rule),
         };
-        for name in names {
+        for (model, name) in resources {
             let group = self.state.read().clone();
-            let compiled = match (group, self.measures.get(&name)) {
-                (Some(group), Some(measure)) => self.compile(group, measure),
-                _ => None,
-            };
+            let compiled = group.and_then(|group| self.compile(group, model, &name));
             match compiled {
-                Some(compiled) => self.compiled.write().insert(name, Arc::new(compiled)),
-                None => self.compiled.write().remove(&name),
+                Some(compiled) => self.compiled.of(model).write().insert(name, Arc::new(compiled)),
+                None => self.compiled.of(model).write().remove(&name),
             };
         }
     }
 
-    fn compile(&self, group: Arc<GroupState>, measure: Arc<Measure>) -> Option<CompiledMeasure> {
-        let name = measure.name().to_owned();
-        let logged =
-            |error| tracing::error!(group = %self.name, measure = %name, %error, "measure not usable");
-        CompiledMeasure::compile(self, group, measure).map_err(logged).ok()
+    fn compile(&self, group: Arc<GroupState>, model: Model, name: &str) -> Option<CompiledResource> {
+        CompiledResource::compile(self, group, model, name).unwrap_or_else(|error| {
+            tracing::error!(group = %self.name, resource = %name, %error, "schema not usable");
+            None
+        })
     }
 
-    fn measures_bound_to(&self, rule: &str) -> BTreeSet<Box<str>> {
-        let bindings = self.bindings.0.read();
-        let bound = bindings.values().filter(|binding| binding.rules.iter().any(|name| name == rule));
-        bound
-            .filter_map(|binding| binding.subject.as_ref())
-            .map(|subject| subject.name.as_str().into())
-            .collect()
+    fn bound_to(&self, rule: &str) -> HashSet<(Model, Box<str>)> {
+        let bound = self.bindings.filtered(|binding| binding.rules.iter().any(|name| name == rule));
+        bound.iter().filter_map(|binding| subject_of(binding)).collect()
     }
+}
+
+/// The resource that a binding is about.
+pub fn subject_of(binding: &IndexRuleBinding) -> Option<(Model, Box<str>)> {
+    let subject = binding.subject.as_ref()?;
+    Some((model_of(subject.catalog)?, subject.name.as_str().into()))
 }

@@ -9,7 +9,7 @@ use crate::api::database::{
 use parking_lot::Mutex;
 use pipal_engine::clock::ManualClock;
 use pipal_engine::{GroupData, GroupId, GroupOptions, SegmentBounds, SegmentData, ShardData};
-use pipal_model::Result as EngineResult;
+use pipal_model::{MemoryLedger, Result as EngineResult, Share};
 use std::collections::BTreeMap;
 
 /// Some day of the year 2026.
@@ -86,6 +86,8 @@ pub struct World {
     pub groups: Arc<FakeGroups>,
     pub clock: Arc<ManualClock>,
     pub registry: Registry,
+    /// Memory of schema objects.
+    pub memory: Arc<MemoryPool>,
 }
 
 impl World {
@@ -94,9 +96,15 @@ impl World {
     }
 
     pub async fn over(store: Arc<MemoryStore>, groups: Arc<FakeGroups>, now: i64) -> Self {
+        Self::within(usize::MAX, store, groups, now).await
+    }
+
+    /// A registry whose objects may have so many bytes.
+    pub async fn within(bytes: usize, store: Arc<MemoryStore>, groups: Arc<FakeGroups>, now: i64) -> Self {
         let clock = Arc::new(ManualClock::new(now));
-        let registry = Registry::open(store.clone(), groups.clone(), clock.clone()).await.unwrap();
-        World { store, groups, clock, registry }
+        let memory = MemoryLedger::unlimited().share(Share::Schemas, bytes);
+        let opened = Registry::open(store.clone(), groups.clone(), clock.clone(), memory.clone()).await;
+        World { store, groups, clock, registry: opened.unwrap(), memory }
     }
 
     /// The registry of the next process over what this one has stored.

@@ -49,11 +49,12 @@ fn entity_of(entity: &Option<crate::api::database::Entity>) -> &[String] {
 fn entity_tags_stay(old: &[TagFamilySpec], new: &[TagFamilySpec], entity: &[String]) -> Result<(), String> {
     for family in old {
         let mut entity_tags = family.tags.iter().filter(|tag| entity.contains(&tag.name)).peekable();
-        if entity_tags.peek().is_none() {
-            continue;
-        }
+        let Some(tag) = entity_tags.peek().copied() else { continue };
         let Some(kept) = new.iter().find(|f| f.name == family.name) else {
-            return Err(format!("cannot delete tag family {}: it holds entity tags", family.name));
+            return Err(format!(
+                "cannot delete tag family {}: it contains entity tag {}",
+                family.name, tag.name
+            ));
         };
         if let Some(lost) = entity_tags.find(|tag| !kept.tags.iter().any(|t| t.name == tag.name)) {
             return Err(format!("cannot delete entity tag {}", lost.name));

@@ -12,15 +12,25 @@ use crate::api::database::property_registry_service_server::PropertyRegistryServ
 use crate::api::database::stream_registry_service_server::StreamRegistryServiceServer;
 use crate::api::database::top_n_aggregation_registry_service_server::TopNAggregationRegistryServiceServer;
 use crate::api::database::trace_registry_service_server::TraceRegistryServiceServer;
+use crate::api::measure::measure_service_server::MeasureServiceServer;
+use crate::api::property::property_service_server::PropertyServiceServer;
 use crate::api::schema::schema_barrier_service_server::SchemaBarrierServiceServer;
+use crate::api::stream::stream_service_server::StreamServiceServer;
+use crate::api::trace::trace_service_server::TraceServiceServer;
 use crate::guard::Guard;
-use crate::measure::{MeasureFace, MeasureQueries, MeasureRoutes, WriteContext};
+use crate::measure::MeasureFace;
 use crate::metrics::ServerMetrics;
+use crate::property::{PropertyChanges, PropertyFace, PropertyQueries};
+use crate::queries::Queries;
 use crate::registry::Registry;
 use crate::services::{
     BarrierService, GroupService, HealthServer, HealthService, NodeIdentity, NodeService, SchemaService,
     SchemaStatusService,
 };
+use crate::stream::StreamFace;
+use crate::trace::TraceFace;
+use crate::write::{WriteContext, WriteRoutes};
+use pipal_api::write::Model;
 use pipal_model::{Error, Result};
 use std::future::Future;
 use std::sync::Arc;
@@ -59,10 +69,14 @@ pub struct Shared {
     pub message_bytes_max: usize,
     /// Becomes true when the server stops.
     pub stopping: watch::Receiver<bool>,
-    /// Queries of measures.
-    pub measure_queries: MeasureQueries,
-    /// Write streams of measures.
-    pub measure_writes: Arc<WriteContext>,
+    /// Queries of all models.
+    pub queries: Queries,
+    /// Write streams of all models.
+    pub writes: Arc<WriteContext>,
+    /// Queries of properties.
+    pub property_queries: PropertyQueries,
+    /// Changes of properties.
+    pub property_changes: PropertyChanges,
 }
 
 /// All services. What is not registered answers `UNIMPLEMENTED`.
@@ -97,12 +111,31 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     add!(ServiceServer, node.clone());
     add!(NodeQueryServiceServer, node.clone());
     add!(ClusterStateServiceServer, node);
-    let measures =
-        Arc::new(MeasureFace { queries: shared.measure_queries.clone(), metrics: shared.metrics.clone() });
-    routes.add_service(MeasureRoutes::new(measures, shared.measure_writes.clone(), shared.message_bytes_max));
+    macro_rules! add_model {
+        ($model:ident, $server:ident, $face:ident) => {{
+            let face = $face { queries: shared.queries.clone(), metrics: shared.metrics.clone() };
+            let generated = $server::new(face)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(shared.message_bytes_max);
+            let writes = shared.writes.clone();
+            routes.add_service(WriteRoutes::new(Model::$model, generated, writes, shared.message_bytes_max));
+        }};
+    }
+    add_model!(Measure, MeasureServiceServer, MeasureFace);
+    add_model!(Stream, StreamServiceServer, StreamFace);
+    add_model!(Trace, TraceServiceServer, TraceFace);
+    add!(PropertyServiceServer, property_face(shared));
     routes.add_service(HealthServer(HealthService::new(shared.stopping.clone())));
     add_reflection(&mut routes)?;
     Ok(routes)
+}
+
+fn property_face(shared: &Shared) -> PropertyFace {
+    PropertyFace {
+        queries: shared.property_queries.clone(),
+        changes: shared.property_changes.clone(),
+        metrics: shared.metrics.clone(),
+    }
 }
 
 fn add_reflection(routes: &mut RoutesBuilder) -> Result<()> {

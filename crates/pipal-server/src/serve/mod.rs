@@ -12,13 +12,16 @@ mod scrape;
 pub use options::ServeOptions;
 pub use pipal_engine::AckLevel;
 
-use crate::measure::{MeasureQueries, QueryThreads, STREAM_BYTES_MAX, WriteContext};
 use crate::metrics::{ServerMetrics, serve_metrics};
+use crate::property::{PropertyChanges, PropertyQueries};
+use crate::queries::Queries;
+use crate::query_threads::QueryThreads;
 use crate::registry::{EngineGroups, EngineStore, Registry};
 use crate::services::NodeIdentity;
+use crate::write::{STREAM_BYTES_MAX, WriteContext};
 use pipal_engine::fs::OsFileSystem;
 use pipal_engine::{Engine, RecoveryReport, SystemClock};
-use pipal_model::{Error, MemoryPool, Result};
+use pipal_model::{Error, MemoryLedger, Result, Share};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +38,7 @@ const STOP: Duration = Duration::from_secs(9);
 pub struct Server {
     started: Instant,
     engine: Engine,
+    ledger: MemoryLedger,
     metrics: Arc<ServerMetrics>,
     grpc: TcpListener,
     scrapes: Option<TcpListener>,
@@ -50,8 +54,8 @@ pub async fn serve(options: ServeOptions, stop: impl Future<Output = ()>) -> Res
     Server::open(options).await?.run(stop).await
 }
 
-async fn open_engine(options: &ServeOptions, started: Instant) -> Result<Engine> {
-    let (root, engine_options) = (options.data_dir.clone(), options.engine());
+async fn open_engine(options: &ServeOptions, ledger: &MemoryLedger, started: Instant) -> Result<Engine> {
+    let (root, engine_options) = (options.data_dir.clone(), options.engine(ledger));
     let open = move || Engine::open(Arc::new(OsFileSystem), Arc::new(SystemClock), &root, engine_options);
     let opened = tokio::task::spawn_blocking(open).await;
     let lost = |lost: tokio::task::JoinError| Err(Error::internal("open engine", lost.to_string()));
@@ -80,17 +84,27 @@ fn log_recovery(options: &ServeOptions, report: &RecoveryReport, took: Duration)
 }
 
 /// Loads the registry, makes the services, and opens the ports last.
-async fn listen(options: &ServeOptions, engine: &Engine, started: Instant) -> Result<Server> {
+async fn listen(
+    options: &ServeOptions,
+    engine: &Engine,
+    ledger: MemoryLedger,
+    started: Instant,
+) -> Result<Server> {
     let store = Arc::new(EngineStore::new(engine.clone()));
     let storage = Arc::new(EngineGroups(engine.clone()));
-    let registry = Registry::open(store, storage, Arc::new(SystemClock)).await.map_err(Error::from)?;
+    let schemas = ledger.share(Share::Schemas, options.schemas_bytes_max());
+    let registry =
+        Registry::open(store, storage, Arc::new(SystemClock), schemas).await.map_err(Error::from)?;
     let metrics = Arc::new(ServerMetrics::default());
     let (stop, stopping) = watch::channel(false);
     let grpc = listen::bind("--grpc-host, --grpc-port", &options.grpc_host, options.grpc_port).await?;
     let identity = Arc::new(identity(options, &grpc)?);
+    let queries = queries(options, &ledger, engine, &registry, &identity);
     let shared = grpc::Shared {
-        measure_queries: measure_queries(options, engine, &registry, &identity),
-        measure_writes: measure_writes(options, engine, &registry, &metrics),
+        property_changes: property_changes(&queries),
+        property_queries: property_queries(&queries),
+        queries,
+        writes: writes(options, &ledger, engine, &registry, &metrics),
         registry,
         metrics: metrics.clone(),
         identity,
@@ -110,19 +124,20 @@ async fn listen(options: &ServeOptions, engine: &Engine, started: Instant) -> Re
     if !listen::is_loopback(&options.grpc_host) {
         tracing::warn!(host = %options.grpc_host, "the server is open beyond this machine without authentication");
     }
-    Ok(Server { started, engine: engine.clone(), metrics, grpc, scrapes, routes, stop })
+    Ok(Server { started, engine: engine.clone(), ledger, metrics, grpc, scrapes, routes, stop })
 }
 
-fn measure_queries(
+fn queries(
     options: &ServeOptions,
+    ledger: &MemoryLedger,
     engine: &Engine,
     registry: &Registry,
     identity: &NodeIdentity,
-) -> MeasureQueries {
-    MeasureQueries {
+) -> Queries {
+    Queries {
         registry: registry.clone(),
         engine: engine.clone(),
-        memory: MemoryPool::new(options.queries_bytes_max()),
+        memory: ledger.share(Share::Queries, options.queries_bytes_max()),
         threads: QueryThreads::default(),
         schema_wait: options.measure_schema_wait,
         slow_query: options.slow_query,
@@ -130,8 +145,26 @@ fn measure_queries(
     }
 }
 
-fn measure_writes(
+/// Queries of all data models share memory and threads.
+fn property_queries(queries: &Queries) -> PropertyQueries {
+    PropertyQueries {
+        registry: queries.registry.clone(),
+        engine: queries.engine.clone(),
+        memory: queries.memory.clone(),
+        threads: queries.threads.clone(),
+        slow_query: queries.slow_query,
+        node: queries.node.clone(),
+    }
+}
+
+fn property_changes(queries: &Queries) -> PropertyChanges {
+    let (registry, engine) = (queries.registry.clone(), queries.engine.clone());
+    PropertyChanges::new(registry, engine, queries.memory.clone(), Arc::new(SystemClock))
+}
+
+fn writes(
     options: &ServeOptions,
+    ledger: &MemoryLedger,
     engine: &Engine,
     registry: &Registry,
     metrics: &Arc<ServerMetrics>,
@@ -139,7 +172,7 @@ fn measure_writes(
     Arc::new(WriteContext {
         registry: registry.clone(),
         sink: Arc::new(engine.clone()),
-        memory: MemoryPool::new(options.write_streams_bytes_max()),
+        memory: ledger.share(Share::Streams, options.write_streams_bytes_max()),
         stream_bytes_max: STREAM_BYTES_MAX,
         schema_wait: options.measure_schema_wait,
         metrics: metrics.clone(),
@@ -164,8 +197,9 @@ impl Server {
     /// The data directory is in use or cannot be read, a port is taken, an option makes no sense.
     pub async fn open(options: ServeOptions) -> Result<Server> {
         let started = Instant::now();
-        let engine = open_engine(&options, started).await?;
-        let listening = listen(&options, &engine, started).await;
+        let ledger = options.ledger();
+        let engine = open_engine(&options, &ledger, started).await?;
+        let listening = listen(&options, &engine, ledger, started).await;
         if listening.is_err() {
             close_engine(&engine, Instant::now()).await;
         }
@@ -187,13 +221,13 @@ impl Server {
     /// # Errors
     /// The listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let Server { started, engine, metrics, grpc, scrapes, routes, stop: stopping } = self;
+        let Server { started, engine, ledger, metrics, grpc, scrapes, routes, stop: stopping } = self;
         if let Ok(address) = grpc.local_addr() {
             tracing::info!(%address, started_ms = started.elapsed().as_secs_f64() * 1_000.0, "ready");
         }
         let scrapes = scrapes.map(|listener| {
             let (metrics, engine) = (metrics.clone(), engine.clone());
-            tokio::spawn(serve_metrics(listener, move || scrape::render(&metrics, &engine, started)))
+            tokio::spawn(serve_metrics(listener, move || scrape::render(&metrics, &engine, &ledger, started)))
         });
         let mut asked = stopping.subscribe();
         let asked = async move {

@@ -1,6 +1,7 @@
 //! What an operator can set for a server process.
 
 use pipal_engine::{AckLevel, EngineOptions};
+use pipal_model::MemoryLedger;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,8 +53,14 @@ const QUERIES_BYTES_MIN: usize = 32 << 20;
 /// ... and at most this much.
 const QUERIES_BYTES_MAX: usize = 4 << 30;
 
+/// Schema objects have a quarter of the limit, but at least this much (the busiest known client needs 37 MiB), ...
+const SCHEMAS_BYTES_MIN: usize = 64 << 20;
+/// ... and at most this much.
+const SCHEMAS_BYTES_MAX: usize = 1 << 30;
 /// The least budget that lets the engine work.
 const BUDGET_FLOOR_BYTES: usize = 4 << 20;
+/// The least limit of the whole process.
+const LEDGER_FLOOR_BYTES: usize = 96 << 20;
 
 impl ServeOptions {
     /// A server of this data directory alone on free ports of this machine, as tests want it.
@@ -78,17 +85,32 @@ impl ServeOptions {
         }
     }
 
-    /// What this means for the engine.
-    pub fn engine(&self) -> EngineOptions {
+    fn memory_limit(&self) -> u64 {
+        self.memory_limit_bytes.unwrap_or_else(default_memory_limit)
+    }
+
+    fn quarter(&self) -> usize {
+        usize::try_from(self.memory_limit() / 4).unwrap_or(usize::MAX)
+    }
+
+    /// The memory of the process. Its shares may add up to more than the limit; then the limit decides.
+    pub fn ledger(&self) -> MemoryLedger {
+        MemoryLedger::new(usize::try_from(self.memory_limit()).unwrap_or(usize::MAX).max(LEDGER_FLOOR_BYTES))
+    }
+
+    /// What this means for an engine that uses `memory`.
+    pub fn engine(&self, memory: &MemoryLedger) -> EngineOptions {
         let defaults = EngineOptions::default();
-        let limit = self.memory_limit_bytes.unwrap_or_else(default_memory_limit);
+        let limit = self.memory_limit();
         let scaled = |bytes: usize| scale(bytes, limit);
         EngineOptions {
             ack: self.ack,
+            memory: memory.clone(),
             table_memory_bytes_max: scaled(defaults.table_memory_bytes_max),
             memory_bytes_max: scaled(defaults.memory_bytes_max),
             queue_bytes_max: scaled(defaults.queue_bytes_max),
             cache_bytes_max: scaled(defaults.cache_bytes_max),
+            part_writers_bytes_max: scaled(defaults.part_writers_bytes_max),
             flush_age_ms: millis(self.flush_age),
             disk_high_watermark_percent: self.disk_high_watermark_percent,
             disk_low_watermark_percent: defaults
@@ -99,15 +121,19 @@ impl ServeOptions {
         }
     }
 
-    /// Bytes that all running queries may hold: a quarter of the limit.
+    /// Bytes that all running queries and answers on their way out may hold: a quarter of the limit.
     pub fn queries_bytes_max(&self) -> usize {
-        let quarter = self.memory_limit_bytes.unwrap_or_else(default_memory_limit) / 4;
-        usize::try_from(quarter).unwrap_or(usize::MAX).clamp(QUERIES_BYTES_MIN, QUERIES_BYTES_MAX)
+        self.quarter().clamp(QUERIES_BYTES_MIN, QUERIES_BYTES_MAX)
+    }
+
+    /// Bytes that all schema objects may hold: a quarter of the limit.
+    pub fn schemas_bytes_max(&self) -> usize {
+        self.quarter().clamp(SCHEMAS_BYTES_MIN, SCHEMAS_BYTES_MAX)
     }
 
     /// Bytes that all open write streams may hold.
     pub fn write_streams_bytes_max(&self) -> usize {
-        scale(WRITE_STREAMS_BYTES_MAX, self.memory_limit_bytes.unwrap_or_else(default_memory_limit))
+        scale(WRITE_STREAMS_BYTES_MAX, self.memory_limit())
     }
 }
 
@@ -147,5 +173,26 @@ mod tests {
         assert_eq!(scale(64 << 20, 256 << 20), 32 << 20);
         assert_eq!(scale(64 << 20, 0), BUDGET_FLOOR_BYTES);
         assert_eq!(scale(1 << 10, 0), 1 << 10);
+    }
+
+    /// Inside 256 MiB the server has 192 MiB for what it counts.
+    #[test]
+    fn a_small_limit_leaves_every_share_what_its_work_needs() {
+        let options = ServeOptions { memory_limit_bytes: Some(192 << 20), ..ServeOptions::local("data") };
+        let ledger = options.ledger();
+        let engine = options.engine(&ledger);
+        assert_eq!(ledger.limit(), 192 << 20);
+        let mib = [
+            engine.memory_bytes_max,
+            engine.queue_bytes_max,
+            engine.cache_bytes_max,
+            engine.part_writers_bytes_max,
+            options.write_streams_bytes_max(),
+            options.queries_bytes_max(),
+            options.schemas_bytes_max(),
+        ];
+        assert_eq!(mib.map(|bytes| bytes >> 20), [24, 96, 12, 48, 96, 48, 64]);
+        let none = ServeOptions { memory_limit_bytes: Some(0), ..options };
+        assert_eq!(none.ledger().limit(), LEDGER_FLOOR_BYTES);
     }
 }

@@ -2,14 +2,16 @@
 
 use crate::metrics::{ServerMetrics, counter, gauge, header, render_process, sample};
 use pipal_engine::{Engine, EngineStats};
+use pipal_model::{MemoryLedger, ShareUse};
 use std::time::Instant;
 
 /// Renders everything. Families of the engine have the names that dashboards read where one number says the
 /// same, summed over groups; the rest is under `banyandb_engine_`.
-pub fn render(metrics: &ServerMetrics, engine: &Engine, started: Instant) -> String {
+pub fn render(metrics: &ServerMetrics, engine: &Engine, ledger: &MemoryLedger, started: Instant) -> String {
     let mut out = String::with_capacity(16 << 10);
     metrics.render(&mut out);
     render_engine(&mut out, &engine.stats());
+    render_memory(&mut out, ledger);
     render_process(&mut out, started);
     out
 }
@@ -28,6 +30,7 @@ fn render_engine(out: &mut String, stats: &EngineStats) {
         ("banyandb_measure_total_merged", counters.merges as f64),
         ("banyandb_measure_total_merged_parts", counters.merge_inputs as f64),
         ("banyandb_measure_total_merge_latency", seconds(counters.merge_micros)),
+        ("banyandb_engine_merges_put_off_total", counters.merges_put_off as f64),
         ("banyandb_engine_rows_expired_total", counters.rows_expired as f64),
         ("banyandb_engine_requests_failed_total", counters.requests_failed as f64),
         ("banyandb_engine_log_syncs_total", counters.log_syncs as f64),
@@ -65,6 +68,29 @@ fn render_engine(out: &mut String, stats: &EngineStats) {
         gauge(out, name, value);
     }
     render_disk(out, stats);
+}
+
+/// The memory of the process by share. The sum of the limits of the shares says nothing, so that of the process is a
+/// family of its own.
+fn render_memory(out: &mut String, ledger: &MemoryLedger) {
+    let shares = ledger.shares();
+    let gauges = |out: &mut String, name: &str, value: fn(&ShareUse) -> usize| {
+        header(out, name, "gauge");
+        for share in &shares {
+            sample(out, name, &[("share", share.share.name())], value(share) as f64);
+        }
+    };
+    gauges(out, "pipal_memory_reserved_bytes", |share| share.used);
+    gauges(out, "pipal_memory_limit_bytes", |share| share.limit);
+    let name = "pipal_memory_refusals_total";
+    header(out, name, "counter");
+    for share in &shares {
+        for (limit, count) in [("share", share.refused_by_share), ("process", share.refused_by_process)] {
+            sample(out, name, &[("share", share.share.name()), ("limit", limit)], count as f64);
+        }
+    }
+    gauge(out, "pipal_memory_process_reserved_bytes", ledger.used() as f64);
+    gauge(out, "pipal_memory_process_limit_bytes", ledger.limit() as f64);
 }
 
 fn render_disk(out: &mut String, stats: &EngineStats) {

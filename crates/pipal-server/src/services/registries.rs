@@ -28,7 +28,7 @@ impl SchemaService {
         let group = group_of(&object);
         let call = async {
             let object = object.ok_or_else(|| missing(service))?;
-            Ok(self.registry.create(object).await?)
+            Ok(told::<T>(self.registry.create(object).await?))
         };
         self.metrics.registry.observe(&[&group, service, "create"], call).await
     }
@@ -37,7 +37,7 @@ impl SchemaService {
         let group = group_of(&object);
         let call = async {
             let object = object.ok_or_else(|| missing(service))?;
-            Ok(self.registry.update(object).await?)
+            Ok(told::<T>(self.registry.update(object).await?))
         };
         self.metrics.registry.observe(&[&group, service, "update"], call).await
     }
@@ -89,6 +89,11 @@ impl SchemaService {
         };
         self.metrics.registry.observe(&[&name.group, service, "exist"], call).await
     }
+}
+
+/// The revision as the answer to a change tells it: those of property schemas tell none (property specification, 1.2).
+fn told<T: SchemaObject>(revision: i64) -> i64 {
+    if T::TELLS_REVISION { revision } else { 0 }
 }
 
 fn group_of<T: SchemaObject>(object: &Option<T>) -> String {

@@ -26,7 +26,7 @@ mod verify;
 mod writer;
 
 pub(super) use block::{PieceHead, TermBlock, TermRows};
-pub(super) use writer::TermWriter;
+pub(super) use writer::{TERMS_HEAP_BYTES_MAX, TermWriter};
 
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Most bytes that terms may take until the part is complete. Beyond, the column with the most terms of the present
 /// resource is left without lists, and the part says so.
-const TERMS_HEAP_BYTES_MAX: usize = 64 << 20;
+pub(in super::super) const TERMS_HEAP_BYTES_MAX: usize = 64 << 20;
 /// Allocations up to this size are kept from one resource to the next.
 const SPARE_BYTES_MAX: usize = 64 << 10;
 /// A hash that more than one in this many series have stands for all of them.

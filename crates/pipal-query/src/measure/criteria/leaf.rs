@@ -3,16 +3,14 @@
 use super::{Leaf, LeafTest, Target};
 use crate::analyzer::Analyzer;
 use crate::error::{QueryError, QueryResult};
-use crate::schema::{MeasureSchema, Slot};
+use crate::key_values::{key_values, nanos};
+use crate::schema::{RowSchema, Slot};
 use crate::term::{TermSet, TermTest, ValueTest, int_term};
-use pipal_api::model::v1::{
-    Condition, TagValue, condition::BinaryOp, condition::match_option, tag_value::Value,
-};
-use pipal_model::{ValueRef, series::push_entity_value};
+use pipal_api::model::v1::{Condition, condition::BinaryOp, condition::match_option, tag_value::Value};
 use std::ops::Bound;
 
 /// Compiles a condition.
-pub(super) fn compile(condition: &Condition, schema: &MeasureSchema) -> QueryResult<Leaf> {
+pub(super) fn compile(condition: &Condition, schema: &RowSchema) -> QueryResult<Leaf> {
     let op = BinaryOp::try_from(condition.op).unwrap_or_default();
     let entity = schema.entity_position(&condition.name);
     if let (false, Some(position)) = (schema.index_mode, entity)
@@ -34,38 +32,6 @@ pub(super) fn compile(condition: &Condition, schema: &MeasureSchema) -> QueryRes
     };
     let (test, negated) = term_test(op, condition, analyzer)?;
     Ok(Leaf { target, test: LeafTest::Terms(ValueTest { test, negated, analyzer }) })
-}
-
-/// Encoded entity values when the condition is one on the key: EQ or IN with a scalar, IN with an array.
-fn key_values(op: BinaryOp, value: Option<&TagValue>) -> Option<Vec<Box<[u8]>>> {
-    let in_list = op == BinaryOp::In;
-    if !in_list && op != BinaryOp::Eq {
-        return None;
-    }
-    let mut values: Vec<Box<[u8]>> = match value?.value.as_ref()? {
-        Value::Str(text) => vec![encoded(ValueRef::Str(text.value.as_bytes()))?],
-        Value::Int(number) => vec![encoded(ValueRef::Int(number.value))?],
-        Value::Timestamp(time) => vec![encoded(ValueRef::Timestamp(nanos(time)))?],
-        Value::StrArray(list) if in_list => {
-            list.value.iter().map(|text| encoded(ValueRef::Str(text.as_bytes()))).collect::<Option<_>>()?
-        }
-        Value::IntArray(list) if in_list => {
-            list.value.iter().map(|number| encoded(ValueRef::Int(*number))).collect::<Option<_>>()?
-        }
-        _ => return None,
-    };
-    values.sort_unstable();
-    values.dedup();
-    Some(values)
-}
-
-fn encoded(value: ValueRef<'_>) -> Option<Box<[u8]>> {
-    let mut bytes = Vec::new();
-    push_entity_value(value, &mut bytes).then(|| bytes.into())
-}
-
-fn nanos(time: &prost_types::Timestamp) -> i64 {
-    time.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(time.nanos))
 }
 
 /// The terms of a literal, by its shape.

@@ -3,7 +3,6 @@
 //! Conditions are compiled against the schema of one group: entity tags of a normal measure compared by EQ or IN
 //! become key tests on the encoded entity, everything else a test of terms that needs an index rule.
 
-mod keys;
 mod leaf;
 mod select;
 mod terms;
@@ -11,18 +10,17 @@ mod terms;
 mod tests;
 
 use crate::error::{QueryError, QueryResult};
-use crate::schema::MeasureSchema;
+use crate::expression::CRITERIA_DEPTH_MAX;
+use crate::patterns::Patterns;
+use crate::schema::RowSchema;
 use crate::term::ValueTest;
-use keys::Patterns;
 use pipal_api::model::v1::{
     Criteria as CriteriaProto, LogicalExpression, criteria::Exp, logical_expression::LogicalOp,
 };
 
+pub(crate) use crate::expression::Expression;
 pub(crate) use select::selectors;
 pub(crate) use terms::term_filter;
-
-/// Deepest nesting of expressions.
-const CRITERIA_DEPTH_MAX: usize = 512;
 
 /// A checked expression over numbered conditions.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,17 +32,6 @@ pub(crate) struct Criteria {
     /// True when the reference finds no series to read in the conditions on the key, which clients see as an error
     /// as soon as there is data.
     pub unservable: bool,
-}
-
-/// And, or, and the conditions below.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Expression {
-    /// A condition.
-    Leaf(usize),
-    /// Both sides hold.
-    And(Box<Expression>, Box<Expression>),
-    /// At least one side holds.
-    Or(Box<Expression>, Box<Expression>),
 }
 
 /// A condition: what is tested, and the test.
@@ -78,10 +65,10 @@ pub(crate) enum LeafTest {
 
 impl Criteria {
     /// Compiles criteria for a group. Errors: those of the specification, as invalid queries.
-    pub fn compile(criteria: &CriteriaProto, schema: &MeasureSchema) -> QueryResult<Self> {
+    pub fn compile(criteria: &CriteriaProto, schema: &RowSchema) -> QueryResult<Self> {
         let mut compiler = Compiler { schema, leaves: Vec::new() };
         let (expression, patterns) = compiler.compile(criteria, 0)?;
-        let unservable = !schema.index_mode && patterns.is_none_or_empty();
+        let unservable = !schema.index_mode && patterns.into_servable().is_none();
         Ok(Criteria { leaves: compiler.leaves, expression, unservable })
     }
 }
@@ -100,7 +87,7 @@ pub(crate) fn condition_tags<'a>(criteria: &'a CriteriaProto, visit: &mut impl F
 }
 
 struct Compiler<'a> {
-    schema: &'a MeasureSchema,
+    schema: &'a RowSchema,
     leaves: Vec<Leaf>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Criteria, Expression, Leaf, LeafTest, Target};
 use crate::analyzer::Analyzer;
-use crate::schema::MeasureSchema;
+use crate::schema::RowSchema;
 use crate::term::TermTest;
 use pipal_engine::TermFilter;
 
@@ -10,11 +10,11 @@ use pipal_engine::TermFilter;
 const REQUIRED_TERMS_MAX: usize = 4;
 
 /// A filter that holds wherever the criteria do. Conditions on the entity are left to selectors.
-pub(crate) fn term_filter(criteria: &Criteria, schema: &MeasureSchema) -> TermFilter {
+pub(crate) fn term_filter(criteria: &Criteria, schema: &RowSchema) -> TermFilter {
     filter_of(criteria, &criteria.expression, schema)
 }
 
-fn filter_of(criteria: &Criteria, expression: &Expression, schema: &MeasureSchema) -> TermFilter {
+fn filter_of(criteria: &Criteria, expression: &Expression, schema: &RowSchema) -> TermFilter {
     match expression {
         Expression::Leaf(leaf) => {
             criteria.leaves.get(*leaf).map_or(TermFilter::All, |leaf| filter_of_leaf(leaf, schema))
@@ -29,7 +29,7 @@ fn filter_of(criteria: &Criteria, expression: &Expression, schema: &MeasureSchem
 }
 
 /// The index holds whole values and elements of arrays; a missing value is never equal to anything.
-fn filter_of_leaf(leaf: &Leaf, schema: &MeasureSchema) -> TermFilter {
+fn filter_of_leaf(leaf: &Leaf, schema: &RowSchema) -> TermFilter {
     let (Target::Column(column), LeafTest::Terms(test)) = (&leaf.target, &leaf.test) else {
         return TermFilter::All;
     };

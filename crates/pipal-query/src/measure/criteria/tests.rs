@@ -1,7 +1,7 @@
 //! The tables of the measure specification, 3.5 and 3.7: which conditions are errors, and of which kind.
 
 use super::*;
-use crate::schema::MeasureSchema;
+use crate::schema::RowSchema;
 use pipal_api::common::v1::Metadata;
 use pipal_api::database::v1::{Entity, IndexRule, Measure, TagFamilySpec, TagSpec, TagType};
 use pipal_api::model::v1::{
@@ -9,7 +9,7 @@ use pipal_api::model::v1::{
 };
 
 /// Entity `svc`, `inst`; `tag` has a rule, `note` has none.
-fn schema(index_mode: bool) -> MeasureSchema {
+fn schema(index_mode: bool) -> RowSchema {
     let tag = |name: &str| TagSpec { name: name.into(), r#type: TagType::String as i32 };
     let measure = Measure {
         metadata: Some(Metadata { name: "m".into(), ..Metadata::default() }),
@@ -26,7 +26,7 @@ fn schema(index_mode: bool) -> MeasureSchema {
         tags: vec!["tag".into()],
         ..IndexRule::default()
     };
-    MeasureSchema::compile(&measure, &[rule]).unwrap()
+    RowSchema::compile(&measure, &[rule]).unwrap()
 }
 
 fn condition(name: &str, op: BinaryOp, value: Option<Value>) -> CriteriaProto {
@@ -62,7 +62,7 @@ fn or(left: CriteriaProto, right: CriteriaProto) -> CriteriaProto {
 }
 
 /// "ok", or the part of the error that clients know it by.
-fn verdict(criteria: &CriteriaProto, schema: &MeasureSchema) -> &'static str {
+fn verdict(criteria: &CriteriaProto, schema: &RowSchema) -> &'static str {
     let error = match Criteria::compile(criteria, schema) {
         Ok(compiled) if compiled.unservable => return "series is required",
         Ok(_) => return "ok",

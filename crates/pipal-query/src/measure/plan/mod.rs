@@ -4,49 +4,23 @@ mod operation;
 mod projection;
 
 pub(crate) use operation::{Aggregate, Function, Operation, Top};
-pub(crate) use projection::{FieldSource, Output, OutputField};
+pub(crate) use projection::Output;
 
 use super::criteria::{Criteria, condition_tags, selectors, term_filter};
-use super::order::Order;
-use super::view::TagSource;
 use super::{GroupTarget, QueryContext};
 use crate::error::{QueryError, QueryResult};
-use crate::schema::MeasureSchema;
+use crate::order::{Order, Ties};
+use crate::read::{Duplicates, GroupRead, ReadPlan};
+use crate::rule_order::tag_of_rule;
+use crate::schema::RowSchema;
+use crate::shape::Shape;
 use pipal_api::measure::v1::QueryRequest;
 use pipal_api::model::v1::{QueryOrder, Sort};
 use pipal_engine::TermFilter;
 use pipal_engine::rows::EntitySelector;
-use pipal_model::ColumnKey;
 
 /// Rows given out when the request does not say.
 const LIMIT_DEFAULT: u64 = 100;
-
-/// The columns that operators work on, the same for all groups: the union of what the groups have.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Shape {
-    /// Columns of rows.
-    pub columns: Vec<ColumnKey>,
-    /// Attributes of series.
-    pub attributes: Vec<ColumnKey>,
-}
-
-impl Shape {
-    fn column(&mut self, key: &ColumnKey) -> usize {
-        position_or_push(&mut self.columns, key)
-    }
-
-    fn attribute(&mut self, key: &ColumnKey) -> usize {
-        position_or_push(&mut self.attributes, key)
-    }
-}
-
-fn position_or_push(list: &mut Vec<ColumnKey>, key: &ColumnKey) -> usize {
-    if let Some(at) = list.iter().position(|known| known == key) {
-        return at;
-    }
-    list.push(key.clone());
-    list.len() - 1
-}
 
 /// What to read of one group.
 #[derive(Debug)]
@@ -110,6 +84,16 @@ impl Plan {
         })
     }
 
+    /// What is to be read.
+    pub fn reading(&self, index_mode: bool) -> ReadPlan<'_> {
+        ReadPlan {
+            groups: self.groups.iter().map(GroupPlan::reading).collect(),
+            shape: &self.shape,
+            newest_first: index_mode || self.order == (Order::Time { descending: true }),
+            duplicates: Duplicates::GreatestVersion,
+        }
+    }
+
     /// The greatest number of rows in order that the answer can use; none when it needs all of them.
     pub fn rows_needed(&self) -> Option<usize> {
         match (&self.operation, &self.top) {
@@ -121,7 +105,7 @@ impl Plan {
 }
 
 impl GroupPlan {
-    fn new(request: &QueryRequest, schema: &MeasureSchema) -> QueryResult<Self> {
+    fn new(request: &QueryRequest, schema: &RowSchema) -> QueryResult<Self> {
         let criteria =
             request.criteria.as_ref().map(|criteria| Criteria::compile(criteria, schema)).transpose()?;
         let selectors = selectors(criteria.as_ref(), schema.entity.len());
@@ -131,6 +115,16 @@ impl GroupPlan {
             _ => TermFilter::All,
         };
         Ok(GroupPlan { criteria, selectors, terms })
+    }
+
+    fn reading(&self) -> GroupRead<'_> {
+        let unservable = self.criteria.as_ref().is_some_and(|criteria| criteria.unservable);
+        GroupRead {
+            criteria: self.criteria.as_ref().map(|criteria| criteria as _),
+            selectors: &self.selectors,
+            terms: &self.terms,
+            refusal: unservable.then_some("invalid query options: series is required"),
+        }
     }
 }
 
@@ -159,51 +153,11 @@ fn order_of(request: Option<&QueryOrder>, groups: &[GroupTarget], shape: &mut Sh
     let descending = request.is_some_and(|order| order.sort == Sort::Desc as i32);
     let rule = request.map_or("", |order| order.index_rule_name.as_str());
     if !rule.is_empty() {
-        return order_by_rule(rule, descending, groups, shape);
+        let sources = tag_of_rule(rule, groups, |_| true, shape)?;
+        return Ok(Order::Tag { descending, sources, ties: Ties::SeriesMissingLast });
     }
     if groups.iter().all(|group| group.schema.index_mode) {
         return Ok(Order::Series);
     }
     Ok(Order::Time { descending })
 }
-
-/// Rules of one name must lead to the same tag in every group.
-fn order_by_rule(
-    name: &str,
-    descending: bool,
-    groups: &[GroupTarget],
-    shape: &mut Shape,
-) -> QueryResult<Order> {
-    let mut sources = Vec::with_capacity(groups.len());
-    let mut first_tag: Option<&str> = None;
-    for group in groups {
-        let schema = &group.schema;
-        let undefined = || QueryError::invalid(format!("{name}: index is not define for the tag"));
-        let rule = schema.find_rule(name).ok_or_else(undefined)?;
-        if rule.no_sort {
-            return Err(QueryError::invalid(format!("{name}: index does not support sorting")));
-        }
-        let tag = rule.tags.iter().find(|tag| schema.find_tag(tag).is_some()).ok_or_else(undefined)?;
-        if first_tag.is_some_and(|first| *first != **tag) {
-            return Err(QueryError::invalid(format!(
-                "{name}: the index rule is on different tags in the groups"
-            )));
-        }
-        first_tag = Some(tag);
-        let place = schema.find_tag(tag).ok_or_else(undefined)?;
-        sources.push(projection::source_of(schema, place, shape));
-    }
-    Ok(Order::Tag { descending, sources })
-}
-
-/// The numeric field columns of a field of the output, per group.
-pub(crate) fn field_columns(field: &OutputField) -> Vec<Option<usize>> {
-    let column = |source: &FieldSource| match source {
-        FieldSource::Column(column) => Some(*column),
-        FieldSource::Nothing => None,
-    };
-    field.sources.iter().map(column).collect()
-}
-
-/// Where a tag of the output comes from, per group.
-pub(crate) type TagSources = Vec<TagSource>;

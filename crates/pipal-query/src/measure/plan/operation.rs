@@ -1,9 +1,9 @@
 //! Grouping, aggregation and top: what is checked of them before rows are read (measure specification, 3.8, 3.9).
 
-use super::{Output, field_columns};
+use super::Output;
+use crate::context::GroupTarget;
 use crate::error::{QueryError, QueryResult};
-use crate::measure::GroupTarget;
-use crate::measure::order::Ranking;
+use crate::order::Ranking;
 use pipal_api::measure::v1::QueryRequest;
 use pipal_api::model::v1::{AggregationFunction, Sort};
 use pipal_model::ColumnType;
@@ -78,7 +78,7 @@ impl Operation {
         if !types.iter().all(|ty| matches!(ty, ColumnType::Int | ColumnType::Float)) {
             return Err(QueryError::invalid("unsupported aggregation operation on this field"));
         }
-        let columns = output.fields.first().map(field_columns).unwrap_or_default();
+        let columns = output.fields.first().map(|field| field.columns.clone()).unwrap_or_default();
         let aggregate = Aggregate { function, float: types.contains(&ColumnType::Float), columns };
         Ok(Operation::Aggregate(tags.unwrap_or_default(), aggregate))
     }
@@ -95,7 +95,7 @@ fn group_tags(request: &QueryRequest, groups: &[GroupTarget], output: &Output) -
     }
     let position = |name: &String| {
         let known = groups.iter().any(|group| group.schema.find_tag_in(&family.name, name).is_some());
-        let position = output.tag_position(&family.name, name).filter(|_| known);
+        let position = output.tags.position(&family.name, name).filter(|_| known);
         position.ok_or_else(|| {
             QueryError::invalid(format!("{name}: tag is not defined in family {}", family.name))
         })
@@ -127,7 +127,7 @@ impl Top {
             return Err(QueryError::invalid(format!("top field {} is not a number", top.field_name)));
         }
         let ranking = Ranking {
-            columns: field_columns(&output.fields[field]),
+            columns: output.fields[field].columns.clone(),
             ascending: top.field_value_sort == Sort::Asc as i32,
             mixed: types.contains(&ColumnType::Int) && types.contains(&ColumnType::Float),
         };

@@ -1,8 +1,8 @@
 //! Aggregation of one field (measure specification, 3.8).
 
-use crate::measure::order::{SortKey, Sorter};
 use crate::measure::plan::{Aggregate, Function};
-use crate::measure::view::View;
+use crate::order::{SortKey, Sorter};
+use crate::view::View;
 use pipal_model::{Value, ValueRef};
 
 /// Numbers per group.

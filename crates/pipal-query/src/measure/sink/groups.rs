@@ -1,11 +1,11 @@
 //! Groups of rows: the first row of each in the order of the query, and an aggregated number if one is asked for.
 
+use super::Outcome;
 use super::aggregate::Aggregator;
-use super::{Outcome, sorted_positions};
-use crate::measure::buffer::RowBuffer;
-use crate::measure::order::{Order, SortKey, Sorter};
+use crate::buffer::RowBuffer;
 use crate::measure::plan::{Operation, Plan};
-use crate::measure::view::View;
+use crate::order::{Order, SortKey, Sorter};
+use crate::view::View;
 use hashbrown::HashMap;
 use pipal_model::value::write_varint;
 use pipal_model::{Value, ValueRef};
@@ -72,7 +72,7 @@ impl<'a> GroupsSink<'a> {
         let one_group = self
             .tags
             .iter()
-            .all(|tag| view.is_constant(self.plan.output.tags[*tag].sources[schema_group], series));
+            .all(|tag| view.is_constant(self.plan.output.tags.list[*tag].sources[schema_group], series));
         let candidate = match self.sorter.order() {
             Order::Time { descending } => Some(if *descending { last } else { first }),
             Order::Series => Some(first),
@@ -104,7 +104,7 @@ impl<'a> GroupsSink<'a> {
         let (_, schema_group) = view.series_of(row);
         self.group_key.clear();
         for tag in self.tags {
-            let source = self.plan.output.tags[*tag].sources[schema_group];
+            let source = self.plan.output.tags.list[*tag].sources[schema_group];
             write_key(view.tag_value(source, row, &mut self.scratch), &mut self.group_key);
         }
         if let Some(last) = self.last
@@ -174,7 +174,7 @@ impl<'a> GroupsSink<'a> {
     }
 
     pub fn finish(mut self) -> Outcome {
-        let mut groups = sorted_positions(&self.sorter, &self.first_keys);
+        let mut groups = self.sorter.sorted_positions(&self.first_keys);
         let mut numbers = Vec::new();
         if let Some(aggregator) = &mut self.aggregator {
             aggregator.settle(&self.sorter);

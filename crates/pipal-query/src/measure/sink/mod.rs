@@ -3,20 +3,20 @@
 
 mod aggregate;
 mod groups;
-mod rows;
 
-use super::buffer::RowBuffer;
-use super::order::{SortKey, Sorter};
 use super::plan::{Operation, Plan};
-use super::view::View;
+use crate::buffer::RowBuffer;
+use crate::first_rows::FirstRows;
+use crate::order::Sorter;
+use crate::read::{RowSink, Slicing};
+use crate::view::View;
 use groups::GroupsSink;
 use pipal_model::{TimeRange, Value};
-use rows::RowsSink;
 
 /// The sink of a plan.
 pub(crate) enum Sink<'a> {
     /// Keeps the first rows in order.
-    Rows(Box<RowsSink<'a>>),
+    Rows(Box<FirstRows<'a>>),
     /// Keeps the first row of each group, and aggregates.
     Groups(Box<GroupsSink<'a>>),
 }
@@ -35,68 +35,66 @@ impl<'a> Sink<'a> {
     /// The sink that the plan needs. Without `bounded`, rows are never ruled out before all were seen.
     pub fn new(plan: &'a Plan, bounded: bool) -> Self {
         match plan.operation {
-            Operation::Rows => Sink::Rows(Box::new(RowsSink::new(plan, bounded))),
+            Operation::Rows => {
+                let ranking = plan.top.as_ref().map(|top| top.ranking.clone());
+                let sorter = Sorter::new(plan.order.clone(), ranking);
+                Sink::Rows(Box::new(FirstRows::new(&plan.shape, sorter, plan.rows_needed(), bounded)))
+            }
             Operation::FirstOfGroup(_) | Operation::Aggregate(..) => {
                 Sink::Groups(Box::new(GroupsSink::new(plan)))
             }
         }
     }
 
-    /// Takes the listed rows of a view.
-    pub fn take(&mut self, view: &View<'_>, rows: &[u32]) {
+    /// The result.
+    pub fn finish(self) -> Outcome {
+        match self {
+            Sink::Rows(sink) => {
+                let (rows, order) = sink.finish();
+                Outcome { rows, order, numbers: Vec::new() }
+            }
+            Sink::Groups(sink) => sink.finish(),
+        }
+    }
+}
+
+impl RowSink for Sink<'_> {
+    fn take(&mut self, view: &View<'_>, rows: &[u32]) {
         match self {
             Sink::Rows(sink) => sink.take(view, rows),
             Sink::Groups(sink) => sink.take(view, rows),
         }
     }
 
-    /// Tells that all rows of a region of time were given.
-    pub fn end_region(&mut self) {
+    fn end_region(&mut self) {
         if let Sink::Groups(sink) = self {
             sink.end_region();
         }
     }
 
-    /// True when no row of a later region can change the result.
-    pub fn is_satisfied(&self) -> bool {
+    fn is_satisfied(&self) -> bool {
         matches!(self, Sink::Rows(sink) if sink.is_satisfied())
     }
 
-    /// The part of `time` whose rows can still change the result.
-    pub fn narrow(&self, time: TimeRange) -> TimeRange {
+    fn narrow(&self, time: TimeRange) -> TimeRange {
         match self {
             Sink::Rows(sink) => sink.narrow(time),
             Sink::Groups(_) => time,
         }
     }
 
-    /// True when rows are held until [`Sink::end_region`], so that regions of many rows should be cut in time.
-    pub fn holds_regions(&self) -> bool {
-        matches!(self, Sink::Groups(sink) if sink.holds_regions())
+    fn slicing(&self) -> Slicing {
+        match self {
+            Sink::Rows(sink) => sink.slicing(),
+            Sink::Groups(sink) if sink.holds_regions() => Slicing::Equal,
+            Sink::Groups(_) => Slicing::Whole,
+        }
     }
 
-    /// Bytes held.
-    pub fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self) -> usize {
         match self {
             Sink::Rows(sink) => sink.heap_bytes(),
             Sink::Groups(sink) => sink.heap_bytes(),
         }
     }
-
-    /// The result.
-    pub fn finish(self) -> Outcome {
-        match self {
-            Sink::Rows(sink) => sink.finish(),
-            Sink::Groups(sink) => sink.finish(),
-        }
-    }
-}
-
-/// Positions of the keys in their order; positions of equal keys keep theirs.
-fn sorted_positions(sorter: &Sorter, keys: &[SortKey]) -> Vec<u32> {
-    let mut positions: Vec<u32> = (0..keys.len() as u32).collect();
-    if !keys.is_sorted_by(|a, b| sorter.compare(a, b).is_le()) {
-        positions.sort_by(|a, b| sorter.compare(&keys[*a as usize], &keys[*b as usize]));
-    }
-    positions
 }

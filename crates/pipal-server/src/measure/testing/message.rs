@@ -10,7 +10,7 @@ use crate::api::model::{
     field_value, tag_projection, tag_value,
 };
 use bytes::Bytes;
-use pipal_query::schema::MeasureSchema;
+use pipal_query::schema::RowSchema;
 use prost::Message;
 use prost_types::Timestamp;
 
@@ -135,7 +135,7 @@ fn field(text: &str) -> Option<field_value::Value> {
 }
 
 /// A query for all tags and fields of the rows of the last 30 days and the next.
-pub fn everything(schema: &MeasureSchema) -> QueryRequest {
+pub fn everything(schema: &RowSchema) -> QueryRequest {
     let families = schema.families.iter().map(|family| tag_projection::TagFamily {
         name: family.name.to_string(),
         tags: family.tags.iter().map(|tag| tag.name.to_string()).collect(),

@@ -3,6 +3,7 @@
 mod bindings;
 mod changes;
 mod deletion;
+mod memory;
 mod model;
 
 use super::testing::*;

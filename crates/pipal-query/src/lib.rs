@@ -6,6 +6,7 @@ pub mod error;
 pub mod measure;
 pub mod schema;
 pub mod term;
+pub mod top_n;
 mod trace;
 
 pub use error::{QueryError, QueryResult};

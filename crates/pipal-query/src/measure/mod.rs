@@ -14,6 +14,9 @@ mod read;
 mod sink;
 mod view;
 
+pub(crate) use answer::tag_value;
+pub(crate) use entity::shown_value as shown_entity_value;
+
 use crate::budget::{Budget, QUERY_BYTES_CEILING};
 use crate::error::QueryResult;
 use crate::schema::MeasureSchema;

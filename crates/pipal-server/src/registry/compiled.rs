@@ -2,7 +2,7 @@
 
 use super::space::{GroupSpace, GroupState};
 use crate::api::common::Catalog;
-use crate::api::database::{IndexRule, Measure};
+use crate::api::database::{IndexRule, Measure, TopNAggregation};
 use pipal_model::Result;
 use pipal_query::schema::MeasureSchema;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub struct CompiledMeasure {
     pub schema: Arc<MeasureSchema>,
     /// The bound rules that exist, each once, in the order of binding names and then of their lists.
     pub rules: Vec<Arc<IndexRule>>,
+    /// The Top-N aggregations of the same group that rank it.
+    pub aggregations: Vec<Arc<TopNAggregation>>,
 }
 
 impl CompiledMeasure {
@@ -31,7 +33,8 @@ impl CompiledMeasure {
         let rules = bound_rules(space, Catalog::Measure, name);
         let by_value: Vec<IndexRule> = rules.iter().map(|rule| IndexRule::clone(rule)).collect();
         let schema = Arc::new(MeasureSchema::compile(&definition, &by_value)?);
-        Ok(CompiledMeasure { group, definition, schema, rules })
+        let aggregations = space.aggregations_of(name);
+        Ok(CompiledMeasure { group, definition, schema, rules, aggregations })
     }
 
     /// The revision that clients compare theirs with.

@@ -1,0 +1,267 @@
+//! The rows of one window, and the rankings that follow from them.
+//!
+//! All rows count, each by its identity (series and time) with its greatest version, and a ranking is cut only when
+//! it is published. So a window is a function of the rows that are stored, whatever the order of their arrival: a
+//! value that is replaced by a worse one lets a series back in that was beyond the cut before.
+
+use super::definition::Definition;
+use hashbrown::HashMap;
+use pipal_query::top_n::{Direction, Number, encode};
+
+/// Most bytes of one ranking. The worst entries beyond it are left out.
+const RANKING_BYTES_MAX: usize = 16 << 20;
+/// What a held row, a series or a group costs besides its bytes, roughly.
+const ROW_BYTES: usize = 64;
+const NAME_BYTES: usize = 64;
+
+/// A row as a window sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowRow<'a> {
+    /// Entity bytes of its series.
+    pub entity: &'a [u8],
+    /// Nanoseconds since the epoch.
+    pub time: i64,
+    /// Version.
+    pub version: i64,
+    /// Its ranking group; means nothing when it is not ranked.
+    pub group: &'a [u8],
+    /// The value by which it is ranked; none when the criteria exclude it.
+    pub rank: Option<Number>,
+}
+
+/// Byte strings with numbers.
+#[derive(Debug, Default)]
+struct Names(HashMap<Box<[u8]>, u32>);
+
+impl Names {
+    fn number(&mut self, name: &[u8], bytes: &mut usize) -> u32 {
+        if let Some(&number) = self.0.get(name) {
+            return number;
+        }
+        let number = self.0.len() as u32;
+        *bytes += name.len() + NAME_BYTES;
+        self.0.insert(name.into(), number);
+        number
+    }
+
+    fn by_number(&self) -> Vec<&[u8]> {
+        let mut names = vec![&[][..]; self.0.len()];
+        for (name, &number) in &self.0 {
+            if let Some(place) = names.get_mut(number as usize) {
+                *place = name;
+            }
+        }
+        names
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    version: i64,
+    rank: Option<(u32, Number)>,
+}
+
+/// A published ranking.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranking {
+    /// The ranking group.
+    pub group: Vec<u8>,
+    /// The direction.
+    pub direction: Direction,
+    /// The encoded entries.
+    pub bytes: Vec<u8>,
+}
+
+/// Every row of a window.
+#[derive(Debug, Default)]
+pub struct Rows {
+    series: Names,
+    groups: Names,
+    /// Groups, by number, that changed since they were published.
+    changed: Vec<bool>,
+    held: HashMap<(u32, i64), Held>,
+    bytes: usize,
+}
+
+impl Rows {
+    /// Bytes held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes a row. One with a smaller version than the row of its identity changes nothing; of equal versions the
+    /// last counts, as it does in storage.
+    pub fn apply(&mut self, row: WindowRow<'_>) {
+        let series = self.series.number(row.entity, &mut self.bytes);
+        let rank = row.rank.map(|number| (self.group(row.group), number));
+        let new = Held { version: row.version, rank };
+        let old = match self.held.entry((series, row.time)) {
+            hashbrown::hash_map::Entry::Occupied(mut slot) => {
+                if slot.get().version > row.version {
+                    return;
+                }
+                slot.insert(new).rank
+            }
+            hashbrown::hash_map::Entry::Vacant(slot) => {
+                slot.insert(new);
+                self.bytes += ROW_BYTES;
+                None
+            }
+        };
+        for (group, _) in old.iter().chain(&rank) {
+            self.mark(*group);
+        }
+    }
+
+    /// Makes sure that a group is published, even if it has no entries.
+    pub fn add_group(&mut self, group: &[u8]) {
+        let number = self.group(group);
+        self.mark(number);
+    }
+
+    fn group(&mut self, group: &[u8]) -> u32 {
+        let number = self.groups.number(group, &mut self.bytes);
+        self.changed.resize(self.groups.0.len(), false);
+        number
+    }
+
+    fn mark(&mut self, group: u32) {
+        if let Some(changed) = self.changed.get_mut(group as usize) {
+            *changed = true;
+        }
+    }
+
+    /// All groups are as they were published.
+    pub fn set_published(&mut self) {
+        self.changed.fill(false);
+    }
+
+    /// The rankings of the groups that changed.
+    pub fn rankings(&self, definition: &Definition) -> Vec<Ranking> {
+        let mut latest: HashMap<(u32, u32), (i64, Number)> = HashMap::new();
+        for (&(series, time), held) in &self.held {
+            let Some((group, number)) = held.rank else { continue };
+            if self.changed.get(group as usize) != Some(&true) {
+                continue;
+            }
+            let entry = latest.entry((group, series)).or_insert((time, number));
+            if time > entry.0 {
+                *entry = (time, number);
+            }
+        }
+        let (series, groups) = (self.series.by_number(), self.groups.by_number());
+        let mut entries: Vec<Vec<(&[u8], Number)>> = vec![Vec::new(); groups.len()];
+        for ((group, at), (_, number)) in latest {
+            if let (Some(list), Some(entity)) = (entries.get_mut(group as usize), series.get(at as usize)) {
+                list.push((entity, number));
+            }
+        }
+        let mut rankings = Vec::new();
+        for ((group, list), _) in groups.iter().zip(&mut entries).zip(&self.changed).filter(|(_, &changed)| changed)
+        {
+            rankings.extend(cut(definition, group, list));
+        }
+        rankings
+    }
+}
+
+/// The rankings of one group: the best entries of each direction.
+fn cut(definition: &Definition, group: &[u8], entries: &mut [(&[u8], Number)]) -> Vec<Ranking> {
+    let ranking = |&direction: &Direction| {
+        entries.sort_unstable_by(|a, b| direction.rank(&a.1, &b.1).then_with(|| a.0.cmp(b.0)));
+        let best = entries.get(..definition.counters).unwrap_or(entries);
+        Ranking { group: group.to_vec(), direction, bytes: encode(best, RANKING_BYTES_MAX) }
+    };
+    definition.directions.iter().map(ranking).collect()
+}
+
+/// What is kept of a window with more rows than memory has room for: the latest value of each series, read series by
+/// series, and only the best of each group.
+#[derive(Debug)]
+pub struct Summary<'d> {
+    definition: &'d Definition,
+    groups: HashMap<Vec<u8>, Vec<(Box<[u8]>, Number)>>,
+    /// The series that is being read, with its latest value per group.
+    current: Vec<u8>,
+    latest: HashMap<Vec<u8>, (i64, i64, Number)>,
+}
+
+/// A group is cut when it has this many entries more than are published.
+const CUT_SLACK: usize = 4_096;
+
+impl<'d> Summary<'d> {
+    /// A summary without rows.
+    pub fn new(definition: &'d Definition) -> Self {
+        Summary { definition, groups: HashMap::new(), current: Vec::new(), latest: HashMap::new() }
+    }
+
+    /// Takes a row; the rows of a series must come one after the other.
+    pub fn apply(&mut self, row: WindowRow<'_>) {
+        if self.current != row.entity {
+            self.end_series();
+            self.current = row.entity.to_vec();
+        }
+        let Some(number) = row.rank else { return };
+        let new = (row.time, row.version, number);
+        match self.latest.get_mut(row.group) {
+            Some(old) if (old.0, old.1) <= (new.0, new.1) => *old = new,
+            Some(_) => {}
+            None => {
+                self.latest.insert(row.group.to_vec(), new);
+            }
+        }
+    }
+
+    /// Makes sure that a group is published, even if it has no entries.
+    pub fn add_group(&mut self, group: &[u8]) {
+        self.groups.entry(group.to_vec()).or_default();
+    }
+
+    fn end_series(&mut self) {
+        for (group, (_, _, number)) in std::mem::take(&mut self.latest) {
+            let entries = self.groups.entry(group).or_default();
+            entries.push((self.current.as_slice().into(), number));
+            let kept = self.definition.counters.saturating_mul(2);
+            if entries.len() > kept.saturating_add(CUT_SLACK) {
+                keep_best(self.definition, entries);
+            }
+        }
+    }
+
+    /// The rankings of all groups.
+    pub fn rankings(mut self) -> Vec<Ranking> {
+        self.end_series();
+        let mut rankings = Vec::new();
+        for (group, entries) in &self.groups {
+            let mut entries: Vec<(&[u8], Number)> = entries.iter().map(|(e, n)| (&**e, *n)).collect();
+            rankings.extend(cut(self.definition, group, &mut entries));
+        }
+        rankings
+    }
+}
+
+/// Keeps what some direction publishes.
+fn keep_best(definition: &Definition, entries: &mut Vec<(Box<[u8]>, Number)>) {
+    let counters = definition.counters;
+    let order = |direction: Direction| {
+        move |a: &(Box<[u8]>, Number), b: &(Box<[u8]>, Number)| {
+            direction.rank(&a.1, &b.1).then_with(|| a.0.cmp(&b.0))
+        }
+    };
+    match definition.directions[..] {
+        [only] => {
+            entries.sort_unstable_by(order(only));
+            entries.truncate(counters);
+        }
+        _ => {
+            entries.sort_unstable_by(order(Direction::Desc));
+            let low = entries.len().saturating_sub(counters).max(counters);
+            let mut lowest = entries.split_off(low.min(entries.len()));
+            entries.truncate(counters);
+            entries.append(&mut lowest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

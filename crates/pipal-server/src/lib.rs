@@ -9,6 +9,7 @@ pub mod serve;
 pub mod services;
 pub mod status;
 mod time_text;
+pub mod top_n;
 
 /// The packages of the wire contract under the names that this crate uses.
 pub mod api {

@@ -75,9 +75,14 @@ mod tests {
 
     #[test]
     fn bytes_are_base64_of_the_examples_of_its_standard() {
-        for (bytes, want) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")]
-        {
+        for (bytes, want) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+        ] {
             let mut out = Vec::new();
             push_group_value(true, ValueRef::Binary(bytes.as_bytes()), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), want);

@@ -41,7 +41,8 @@ impl Plan {
             if !agrees {
                 return Err(failed("the groups differ in entity or field".to_owned()));
             }
-            let group = group_of(&target.aggregation.group_by_tag_names, &request.conditions).map_err(failed)?;
+            let group =
+                group_of(&target.aggregation.group_by_tag_names, &request.conditions).map_err(failed)?;
             if keeps(target, direction) {
                 sources.push((target.group, prefix(&request.name, direction, group.as_deref())));
             }

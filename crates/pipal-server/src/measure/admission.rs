@@ -3,7 +3,7 @@
 use super::gate::{SCHEMA_POLL_INTERVAL, Standing, longer_pause, standing};
 use super::time::{TimeFault, time_of};
 use crate::api::measure::{QueryRequest, QueryResponse};
-use crate::api::model::Status as GroupStatus;
+use crate::api::model::{Status as GroupStatus, TimeRange as RangeMessage};
 use crate::registry::{CompiledMeasure, Registry};
 use crate::status::status_of;
 use pipal_model::TimeRange;
@@ -43,7 +43,7 @@ pub struct Admitted {
 /// `UNKNOWN` for a measure that does not exist.
 pub async fn admit(registry: &Registry, request: &QueryRequest, wait: Duration) -> Result<Admission, Status> {
     refuse_deleting(registry, &request.groups)?;
-    let mut range = range_of(request)?;
+    let mut range = range_of(request.time_range)?;
     let statuses = revision_gate(registry, request, wait).await;
     if statuses.values().any(|&status| status != GroupStatus::Succeed as i32) {
         return Ok(Admission::Answered(only_statuses(statuses)));
@@ -63,7 +63,8 @@ fn only_statuses(group_statuses: GroupStatuses) -> QueryResponse {
     QueryResponse { group_statuses, ..QueryResponse::default() }
 }
 
-fn refuse_deleting(registry: &Registry, groups: &[String]) -> Result<(), Status> {
+/// Refuses queries of groups that are being deleted.
+pub fn refuse_deleting(registry: &Registry, groups: &[String]) -> Result<(), Status> {
     let deleting = |group: &&String| registry.group(group).is_some_and(|state| state.is_deleting());
     match groups.iter().find(deleting) {
         Some(group) => Err(Status::failed_precondition(format!("group {group} is pending deletion"))),
@@ -72,8 +73,8 @@ fn refuse_deleting(registry: &Registry, groups: &[String]) -> Result<(), Status>
 }
 
 /// The time range of a request, both ends included. It may end before it begins; then nothing lies in it.
-fn range_of(request: &QueryRequest) -> Result<TimeRange, Status> {
-    let range = request.time_range.unwrap_or_default();
+pub fn range_of(range: Option<RangeMessage>) -> Result<TimeRange, Status> {
+    let range = range.unwrap_or_default();
     let time = |name: &str, time: Option<Timestamp>| {
         let fault = match time.map(|time| time_of(time.seconds, time.nanos)) {
             Some(Ok(time)) => return Ok(time),

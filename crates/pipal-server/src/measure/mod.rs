@@ -3,7 +3,7 @@
 //! Writes are streams of raw messages ([`write`]). Queries pass gates ([`admission`]) and run on threads of their
 //! own ([`threads`]). [`queries`] is what other faces, such as the query language, call.
 
-mod admission;
+pub(crate) mod admission;
 mod gate;
 mod queries;
 mod service;

@@ -17,6 +17,7 @@ use crate::api::database::Measure;
 use crate::api::measure::{QueryRequest, QueryResponse};
 use crate::metrics::ServerMetrics;
 use crate::registry::{EngineGroups, EngineStore, Registry};
+use crate::top_n::TopN;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pipal_engine::fs::SimulatedFileSystem;
@@ -87,7 +88,11 @@ impl World {
         let disk = Arc::new(SimulatedFileSystem::new());
         let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
         let store = Arc::new(EngineStore::new(engine.clone()));
-        let registry = Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock).await.unwrap();
+        let registry =
+            Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock.clone()).await.unwrap();
+        let windows = MemoryPool::new(1 << 30);
+        let top_n = TopN::new(engine.clone(), registry.clone(), clock.clone(), &windows);
+        top_n.recover().unwrap();
         registry.create_group(group("g")).await.unwrap();
         for measure in measures {
             registry.create(measure).await.unwrap();
@@ -101,6 +106,7 @@ impl World {
             stream_bytes_max: STREAM_BYTES_MAX,
             schema_wait: Duration::ZERO,
             metrics: Arc::new(ServerMetrics::default()),
+            top_n: top_n.clone(),
         };
         let queries = MeasureQueries {
             memory: MemoryPool::new(1 << 30),

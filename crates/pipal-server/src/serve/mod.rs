@@ -16,6 +16,7 @@ use crate::measure::{MeasureQueries, QueryThreads, STREAM_BYTES_MAX, WriteContex
 use crate::metrics::{ServerMetrics, serve_metrics};
 use crate::registry::{EngineGroups, EngineStore, Registry};
 use crate::services::NodeIdentity;
+use crate::top_n::TopN;
 use pipal_engine::fs::OsFileSystem;
 use pipal_engine::{Engine, RecoveryReport, SystemClock};
 use pipal_model::{Error, MemoryPool, Result};
@@ -36,6 +37,7 @@ pub struct Server {
     started: Instant,
     engine: Engine,
     metrics: Arc<ServerMetrics>,
+    top_n: TopN,
     grpc: TcpListener,
     scrapes: Option<TcpListener>,
     routes: tonic::service::Routes,
@@ -85,12 +87,13 @@ async fn listen(options: &ServeOptions, engine: &Engine, started: Instant) -> Re
     let storage = Arc::new(EngineGroups(engine.clone()));
     let registry = Registry::open(store, storage, Arc::new(SystemClock)).await.map_err(Error::from)?;
     let metrics = Arc::new(ServerMetrics::default());
+    let top_n = open_top_n(options, engine, &registry).await?;
     let (stop, stopping) = watch::channel(false);
     let grpc = listen::bind("--grpc-host, --grpc-port", &options.grpc_host, options.grpc_port).await?;
     let identity = Arc::new(identity(options, &grpc)?);
     let shared = grpc::Shared {
         measure_queries: measure_queries(options, engine, &registry, &identity),
-        measure_writes: measure_writes(options, engine, &registry, &metrics),
+        measure_writes: measure_writes(options, engine, &registry, &metrics, &top_n),
         registry,
         metrics: metrics.clone(),
         identity,
@@ -110,7 +113,7 @@ async fn listen(options: &ServeOptions, engine: &Engine, started: Instant) -> Re
     if !listen::is_loopback(&options.grpc_host) {
         tracing::warn!(host = %options.grpc_host, "the server is open beyond this machine without authentication");
     }
-    Ok(Server { started, engine: engine.clone(), metrics, grpc, scrapes, routes, stop })
+    Ok(Server { started, engine: engine.clone(), metrics, top_n, grpc, scrapes, routes, stop })
 }
 
 fn measure_queries(
@@ -135,6 +138,7 @@ fn measure_writes(
     engine: &Engine,
     registry: &Registry,
     metrics: &Arc<ServerMetrics>,
+    top_n: &TopN,
 ) -> Arc<WriteContext> {
     Arc::new(WriteContext {
         registry: registry.clone(),
@@ -143,7 +147,19 @@ fn measure_writes(
         stream_bytes_max: STREAM_BYTES_MAX,
         schema_wait: options.measure_schema_wait,
         metrics: metrics.clone(),
+        top_n: top_n.clone(),
     })
+}
+
+/// Finds the windows of the process before, and starts to publish.
+async fn open_top_n(options: &ServeOptions, engine: &Engine, registry: &Registry) -> Result<TopN> {
+    let memory = MemoryPool::new(options.top_n_bytes_max());
+    let top_n = TopN::new(engine.clone(), registry.clone(), Arc::new(SystemClock), &memory);
+    let recovering = top_n.clone();
+    let recovered = tokio::task::spawn_blocking(move || recovering.recover()).await;
+    recovered.unwrap_or_else(|lost| Err(Error::internal("open Top-N", lost.to_string())))?;
+    top_n.start().map_err(|cause| Error::io("start thread", "top-n", cause))?;
+    Ok(top_n)
 }
 
 fn identity(options: &ServeOptions, grpc: &TcpListener) -> Result<NodeIdentity> {
@@ -187,7 +203,7 @@ impl Server {
     /// # Errors
     /// The listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let Server { started, engine, metrics, grpc, scrapes, routes, stop: stopping } = self;
+        let Server { started, engine, metrics, top_n, grpc, scrapes, routes, stop: stopping } = self;
         if let Ok(address) = grpc.local_addr() {
             tracing::info!(%address, started_ms = started.elapsed().as_secs_f64() * 1_000.0, "ready");
         }
@@ -214,6 +230,7 @@ impl Server {
         if let Some(scrapes) = scrapes {
             scrapes.abort();
         }
+        stop_top_n(top_n, stop_began).await;
         close_engine(&engine, stop_began).await;
         served
     }
@@ -229,6 +246,14 @@ async fn drain(mut server: tokio::task::JoinHandle<Result<()>>) -> Result<()> {
             server.abort();
             Ok(())
         }
+    }
+}
+
+/// Publishes the last windows in what is left of the time to stop. The ledger names those that are not published.
+async fn stop_top_n(top_n: TopN, stop_began: Instant) {
+    let stop = tokio::task::spawn_blocking(move || top_n.stop());
+    if tokio::time::timeout(STOP.saturating_sub(stop_began.elapsed()), stop).await.is_err() {
+        tracing::warn!("no time to publish all Top-N windows; the next start does");
     }
 }
 

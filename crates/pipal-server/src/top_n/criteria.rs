@@ -1,7 +1,9 @@
 //! The criteria of an aggregation, evaluated on rows as they are written, indexed or not (measure specification
 //! 4.3).
 
-use crate::api::model::{Condition, Criteria as Message, LogicalExpression, condition::BinaryOp, criteria::Exp};
+use crate::api::model::{
+    Condition, Criteria as Message, LogicalExpression, condition::BinaryOp, criteria::Exp,
+};
 use crate::api::model::{logical_expression::LogicalOp, tag_value::Value as Literal};
 use pipal_model::value::{decode_int_array, decode_str_array, encode_int_array, encode_str_array};
 use pipal_model::{Value, ValueRef};
@@ -149,7 +151,9 @@ fn order(value: ValueRef<'_>, literal: ValueRef<'_>) -> Option<Ordering> {
 fn contains(array: ValueRef<'_>, scalar: ValueRef<'_>) -> bool {
     match (array, scalar) {
         (ValueRef::StrArray(array), ValueRef::Str(text)) => decode_str_array(array).any(|item| item == text),
-        (ValueRef::IntArray(array), ValueRef::Int(number)) => decode_int_array(array).any(|item| item == number),
+        (ValueRef::IntArray(array), ValueRef::Int(number)) => {
+            decode_int_array(array).any(|item| item == number)
+        }
         _ => false,
     }
 }

@@ -157,7 +157,8 @@ impl Rows {
             }
         }
         let mut rankings = Vec::new();
-        for ((group, list), _) in groups.iter().zip(&mut entries).zip(&self.changed).filter(|(_, &changed)| changed)
+        for ((group, list), _) in
+            groups.iter().zip(&mut entries).zip(&self.changed).filter(|(_, changed)| **changed)
         {
             rankings.extend(cut(definition, group, list));
         }

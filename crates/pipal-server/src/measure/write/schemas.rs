@@ -4,11 +4,13 @@
 use super::mapping::{Mapping, Spec};
 use crate::metrics::{Counter, ServerMetrics};
 use crate::registry::CompiledMeasure;
+use crate::top_n::{MessagePlace, RowTap, TopN, taps_of};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use pipal_api::measure::v1::DataPointSpec;
 use pipal_api::write::{MeasureWriteView, MetadataView};
 use pipal_engine::SegmentBounds;
+use pipal_query::schema::{MeasureSchema, TagPlace};
 use prost::{DecodeError, Message};
 use std::sync::Arc;
 
@@ -45,6 +47,8 @@ pub struct Plan {
     pub measure: Arc<CompiledMeasure>,
     /// Where the values go.
     pub mapping: Mapping,
+    /// What Top-N aggregations take of each row; usually nothing.
+    pub taps: Box<[RowTap]>,
     /// Segment of the last row; most rows of a stream fall into one.
     pub segment: Option<SegmentBounds>,
 }
@@ -84,12 +88,12 @@ impl StreamSchemas {
     }
 
     /// The plan for `measure`, which is what the target in force names now, and for the spec in force.
-    pub fn plan(&mut self, target: usize, measure: Arc<CompiledMeasure>) -> &mut Plan {
+    pub fn plan(&mut self, target: usize, measure: Arc<CompiledMeasure>, top_n: &TopN) -> &mut Plan {
         let spec = self.spec.and_then(|number| self.specs.items.get(number));
         let bytes = &mut self.bytes;
         let mut make = |measure| {
             *bytes += ENTRY_BYTES;
-            Plan::new(measure, spec)
+            Plan::new(measure, spec, top_n)
         };
         match self.plans.entry((target, self.spec)) {
             hashbrown::hash_map::Entry::Vacant(slot) => slot.insert(make(measure)),
@@ -139,12 +143,24 @@ impl Spec {
         let families = spec.tag_family_spec.into_iter().map(|family| (family.name, family.tag_names));
         Ok(Spec { families: families.collect(), fields: spec.field_names })
     }
+
+    /// Where messages carry a tag.
+    fn place_of(&self, schema: &MeasureSchema, place: TagPlace) -> Option<MessagePlace> {
+        let (family, tag) = (&schema.families.get(place.family)?.name, &schema.tag(place)?.name);
+        let position = self.families.iter().position(|(name, _)| **name == **family)?;
+        let (_, tags) = self.families.get(position)?;
+        Some((position, tags.iter().position(|name| **name == **tag)?))
+    }
 }
 
 impl Plan {
-    fn new(measure: Arc<CompiledMeasure>, spec: Option<&Spec>) -> Self {
+    fn new(measure: Arc<CompiledMeasure>, spec: Option<&Spec>, top_n: &TopN) -> Self {
         let mapping = Mapping::compile(&measure.schema, spec);
-        Plan { measure, mapping, segment: None }
+        let taps = taps_of(top_n, &measure, |schema, place| match spec {
+            Some(spec) => spec.place_of(schema, place),
+            None => Some((place.family, place.tag)),
+        });
+        Plan { measure, mapping, taps, segment: None }
     }
 }
 

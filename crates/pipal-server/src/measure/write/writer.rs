@@ -8,6 +8,7 @@ use crate::measure::gate::{Standing, standing};
 use crate::measure::time::time_of;
 use crate::metrics::{Counter, ServerMetrics};
 use crate::registry::{CompiledMeasure, Registry};
+use crate::top_n::{Sealed, Tap, TopN};
 use bytes::Bytes;
 use pipal_api::model::v1::Status as WriteStatus;
 use pipal_api::write::{MeasureWriteView, WriteSlots};
@@ -35,6 +36,8 @@ pub struct WriteContext {
     pub schema_wait: Duration,
     /// What became of the messages.
     pub metrics: Arc<ServerMetrics>,
+    /// Ranks rows of measures with Top-N aggregations.
+    pub top_n: TopN,
 }
 
 /// What becomes of a message.
@@ -72,6 +75,7 @@ pub struct StreamWriter {
     context: Arc<WriteContext>,
     schemas: StreamSchemas,
     batch: WriteBatch,
+    tap: Tap,
     accepted: Vec<(u64, usize)>,
     slots: WriteSlots<'static>,
     scratch: RowScratch,
@@ -87,6 +91,7 @@ impl StreamWriter {
             context,
             schemas: StreamSchemas::default(),
             batch: WriteBatch::new(),
+            tap: Tap::default(),
             accepted: Vec::new(),
             slots: WriteSlots::default(),
             scratch: RowScratch::default(),
@@ -149,10 +154,12 @@ impl StreamWriter {
     }
 
     /// Hands out what was gathered; the writer is empty afterwards.
-    pub fn finish(&mut self) -> (WriteBatch, Accepted) {
+    pub fn finish(&mut self) -> (WriteBatch, Accepted, Sealed) {
         let messages = std::mem::take(&mut self.accepted);
         let accepted = Accepted { messages: messages.into_iter(), targets: self.schemas.echoes() };
-        (std::mem::take(&mut self.batch), accepted)
+        let mut batch = std::mem::take(&mut self.batch);
+        let tapped = self.tap.seal(&self.context.top_n, &mut batch);
+        (batch, accepted, tapped)
     }
 
     /// The checks of specification 2.2 and 2.4, in order; the number of the target when the message passes all.
@@ -197,7 +204,7 @@ impl StreamWriter {
     /// Reserves memory for a message. Its row and what remembers it double in place when they grow.
     fn reserve(&mut self, bytes: usize) -> Result<(), Stop> {
         let row_bytes = self.row_bytes + 2 * (bytes + ACCEPTED_BYTES);
-        if !self.reservation.cover(row_bytes + self.schemas.bytes()) {
+        if !self.reservation.cover(row_bytes + self.schemas.bytes() + self.tap.bytes()) {
             return Err(Stop::Refuse(WriteStatus::InternalError));
         }
         self.row_bytes = row_bytes;
@@ -213,8 +220,9 @@ impl StreamWriter {
         target: usize,
         measure: Arc<CompiledMeasure>,
     ) -> Result<(), Stop> {
-        let plan = self.schemas.plan(target, measure);
-        let (context, batch, segment) = (&self.context, &mut self.batch, &mut plan.segment);
+        let (context, batch, tap) = (&self.context, &mut self.batch, &mut self.tap);
+        let plan = self.schemas.plan(target, measure, &context.top_n);
+        let segment = &mut plan.segment;
         let (group, layout) = (&plan.measure.group, plan.measure.schema.layout());
         let add = |parts: RowParts<'_>| {
             if time <= 0 {
@@ -225,7 +233,11 @@ impl StreamWriter {
             };
             let table = TableKey { group: group.id, segment: bounds, shard: parts.shard };
             let row = Row { entity: parts.entity, time, version, deleted: false, values: parts.values };
-            batch.push(table, layout, &row).map_err(RowFault::Refused)
+            batch.push(table, layout, &row).map_err(RowFault::Refused)?;
+            if !plan.taps.is_empty() {
+                tap.take(&plan.taps, slots, parts.entity, (time, version), parts.values);
+            }
+            Ok(())
         };
         let shard_num = group.options.shard_num;
         match self.scratch.with_row(&plan.mapping, slots, layout.resource(), shard_num, add) {

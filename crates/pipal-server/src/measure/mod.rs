@@ -8,7 +8,7 @@ mod gate;
 mod queries;
 mod service;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod threads;
 mod time;
 mod write;

@@ -121,6 +121,29 @@ impl Definition {
         })
     }
 
+    /// A definition that tells how to cut rankings, and nothing else.
+    #[cfg(test)]
+    pub fn for_rankings(counters: usize, directions: Vec<Direction>) -> Self {
+        Definition {
+            revisions: (1, 1),
+            group: 1,
+            name: "".into(),
+            source: "".into(),
+            interval: 1,
+            windows: 2,
+            counters,
+            directions,
+            parameters: String::new(),
+            columns: Vec::new(),
+            layout_positions: Vec::new(),
+            tags: Vec::new(),
+            group_by: Vec::new(),
+            criteria: None,
+            excludes_all: false,
+            is_float: false,
+        }
+    }
+
     /// Start of the window of a time.
     pub fn window_of(&self, time: i64) -> i64 {
         time.saturating_sub(time.rem_euclid(self.interval))

@@ -174,6 +174,8 @@ impl TopN {
             return Some((known, definition));
         }
         let definition = Arc::new(Definition::compile(message, measure)?);
+        // Revisions may run ahead of the clock; what is written for a definition is younger than it.
+        self.0.versions.fetch_max(message.revision(), Ordering::SeqCst);
         *newest = Some(definition.clone());
         drop(newest);
         Some((known, definition))

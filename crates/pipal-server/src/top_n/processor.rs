@@ -139,9 +139,27 @@ impl Processor {
             rows.iter().for_each(|row| held.apply(row.row()));
         }
         // Rows that were dropped or read by another definition are found in storage.
-        let unusable = rows.is_empty() || !is_known;
-        if (unusable || !window.settle_bytes(&mut self.memory)) && window.rows.is_some() {
+        if rows.is_empty() || !is_known {
             window.unload(&mut self.memory);
+        } else if !window.settle_bytes(&mut self.memory) {
+            self.make_room();
+            let window = self.states.get_mut(&key).and_then(|state| state.windows.get_mut(&touch.window));
+            if let Some(window) = window.filter(|window| window.rows.is_some())
+                && !window.settle_bytes(&mut self.memory)
+            {
+                window.unload(&mut self.memory);
+            }
+        }
+    }
+
+    /// Gives back what published windows hold, but for the newest of each aggregation: late rows are rare.
+    fn make_room(&mut self) {
+        for state in self.states.values_mut() {
+            for (_, window) in state.windows.iter_mut().rev().skip(1) {
+                if !window.is_changed {
+                    window.unload(&mut self.memory);
+                }
+            }
         }
     }
 

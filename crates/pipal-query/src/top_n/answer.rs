@@ -99,12 +99,15 @@ impl<'a> Gathering<'a> {
         self.budget.check(self.bytes)
     }
 
-    /// The lists of the answer.
-    pub fn lists(self) -> Vec<TopNList> {
+    /// The lists of the answer. Errors: the memory limit.
+    pub fn lists(self) -> QueryResult<Vec<TopNList>> {
         let aggregated = self.plan.agg != AggregationFunction::Unspecified;
         if aggregated && self.best.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
+        let shown = self.best.len().min(self.plan.top_n);
+        let names: usize = self.plan.entity.iter().map(|name| name.len() + size_of::<Tag>()).sum();
+        self.budget.check(2 * self.bytes + shown * (size_of::<Item>() + names))?;
         let rank = self.plan.direction;
         let mut entries: Vec<(Box<[u8]>, Best)> = self.best.into_iter().collect();
         // Ties are ordered too, so that an answer does not change from call to call.
@@ -112,7 +115,7 @@ impl<'a> Gathering<'a> {
         entries.truncate(self.plan.top_n);
         let plan = self.plan;
         let items = entries.iter().map(|(entity, best)| item(plan, entity, best)).collect();
-        vec![TopNList { timestamp: aggregated.then(|| timestamp(self.context.now)), items }]
+        Ok(vec![TopNList { timestamp: aggregated.then(|| timestamp(self.context.now)), items }])
     }
 }
 

@@ -97,5 +97,5 @@ fn execute(
         gathering.read(tracer)?;
         tracer.exit();
     }
-    Ok(gathering.lists())
+    gathering.lists()
 }

@@ -74,7 +74,7 @@ impl Direction {
 }
 
 /// Encodes entries, at most as many as `bytes_max` holds; worse ones behind them are left out.
-pub fn encode<'a>(entries: &[(&'a [u8], Number)], bytes_max: usize) -> Vec<u8> {
+pub fn encode(entries: &[(&[u8], Number)], bytes_max: usize) -> Vec<u8> {
     let kind = entries.first().map_or(INTS, |(_, value)| value.kind());
     let mut body = Vec::new();
     let mut count = 0u64;

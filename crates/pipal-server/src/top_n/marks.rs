@@ -82,8 +82,9 @@ impl Marks {
         if oldest.is_some_and(|oldest| window < *oldest) && !open.is_recent(window) {
             return None;
         }
-        if !self.windows.contains_key(&window) {
-            self.windows.insert(window, Mark::default());
+        let known = self.windows.len();
+        self.windows.entry(window).or_default();
+        if self.windows.len() > known {
             self.close_old(window, open);
         }
         self.windows.get_mut(&window)

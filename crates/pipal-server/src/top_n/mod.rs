@@ -60,6 +60,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tap::Stored;
 
+/// Incarnation of the group and name of an aggregation.
+type Key = (GroupId, Box<str>);
+
 /// Changed windows are published this often.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -73,7 +76,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// The greatest version that was given out.
     versions: AtomicI64,
-    aggregations: RwLock<HashMap<(GroupId, Box<str>), Arc<Aggregation>>>,
+    aggregations: RwLock<HashMap<Key, Arc<Aggregation>>>,
     queue: Queue,
     processor: Mutex<Processor>,
     thread: Mutex<Option<JoinHandle<()>>>,

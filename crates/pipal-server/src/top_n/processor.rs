@@ -1,12 +1,11 @@
 //! Keeps the rows of open windows and publishes their rankings.
 
-use super::TopN;
 use super::definition::Definition;
 use super::marks::Aggregation;
 use super::rows::{Ranking, Rows, Summary};
 use super::store::{self, published_groups, push_ledger, push_ranking, read_window};
 use super::tap::{Stored, TappedRow, Touch};
-use pipal_engine::GroupId;
+use super::{Key, TopN};
 use pipal_engine::WriteBatch;
 use pipal_model::{MemoryPool, Reservation, Result};
 use std::collections::BTreeMap;
@@ -16,8 +15,6 @@ use std::sync::Arc;
 const BATCH_BYTES: usize = 8 << 20;
 /// A window without room in memory is read again only after this many times the time that reading it took.
 const REST_FACTOR: i64 = 10;
-
-type Key = (GroupId, Box<str>);
 
 /// The windows of all aggregations.
 pub struct Processor {

@@ -176,12 +176,15 @@ fn cut(definition: &Definition, group: &[u8], entries: &mut [(&[u8], Number)]) -
     definition.directions.iter().map(ranking).collect()
 }
 
+/// A series and its latest value.
+type Entry = (Box<[u8]>, Number);
+
 /// What is kept of a window with more rows than memory has room for: the latest value of each series, read series by
 /// series, and only the best of each group.
 #[derive(Debug)]
 pub struct Summary<'d> {
     definition: &'d Definition,
-    groups: HashMap<Vec<u8>, Vec<(Box<[u8]>, Number)>>,
+    groups: HashMap<Vec<u8>, Vec<Entry>>,
     /// The series that is being read, with its latest value per group.
     current: Vec<u8>,
     latest: HashMap<Vec<u8>, (i64, i64, Number)>,
@@ -242,12 +245,10 @@ impl<'d> Summary<'d> {
 }
 
 /// Keeps what some direction publishes.
-fn keep_best(definition: &Definition, entries: &mut Vec<(Box<[u8]>, Number)>) {
+fn keep_best(definition: &Definition, entries: &mut Vec<Entry>) {
     let counters = definition.counters;
     let order = |direction: Direction| {
-        move |a: &(Box<[u8]>, Number), b: &(Box<[u8]>, Number)| {
-            direction.rank(&a.1, &b.1).then_with(|| a.0.cmp(&b.0))
-        }
+        move |a: &Entry, b: &Entry| direction.rank(&a.1, &b.1).then_with(|| a.0.cmp(&b.0))
     };
     match definition.directions[..] {
         [only] => {

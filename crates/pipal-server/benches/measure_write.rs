@@ -17,6 +17,7 @@ use pipal_server::api::model::{FieldValue, Int, Str, TagFamilyForWrite, TagValue
 use pipal_server::measure::{Committed, RowSink, STREAM_BYTES_MAX, WriteContext};
 use pipal_server::metrics::ServerMetrics;
 use pipal_server::registry::{EngineGroups, EngineStore, Registry};
+use pipal_server::top_n::TopN;
 use prost::Message;
 use prost_types::Timestamp;
 use std::hint::black_box;
@@ -54,12 +55,15 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     let disk = Arc::new(SimulatedFileSystem::new());
     let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
     let store = Arc::new(EngineStore::new(engine.clone()));
-    let registry = Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock).await.unwrap();
+    let registry =
+        Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock.clone()).await.unwrap();
     registry.create_group(group()).await.unwrap();
     for number in 0..measures {
         registry.create(definition(number)).await.unwrap();
     }
+    let top_n = TopN::new(engine.clone(), registry.clone(), clock, &MemoryPool::new(0));
     Arc::new(WriteContext {
+        top_n,
         registry,
         sink: Arc::new(Nowhere(engine)),
         memory: MemoryPool::new(STREAM_BYTES_MAX),

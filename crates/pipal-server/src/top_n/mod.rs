@@ -37,6 +37,7 @@ mod recover;
 mod rows;
 mod service;
 mod store;
+mod summary;
 mod tap;
 #[cfg(test)]
 mod tests;

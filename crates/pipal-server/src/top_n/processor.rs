@@ -2,8 +2,9 @@
 
 use super::definition::Definition;
 use super::marks::Aggregation;
-use super::rows::{Ranking, Rows, Summary};
+use super::rows::{Ranking, Rows};
 use super::store::{self, published_groups, push_ledger, push_ranking, read_window};
+use super::summary::Summary;
 use super::tap::{Stored, TappedRow, Touch};
 use super::{Key, TopN};
 use pipal_engine::WriteBatch;

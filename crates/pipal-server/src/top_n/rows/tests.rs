@@ -1,3 +1,4 @@
+use super::super::summary::{CUT_SLACK, Summary};
 use super::*;
 use pipal_query::top_n::decode;
 use proptest::prelude::*;

@@ -22,6 +22,7 @@ mod shape;
 pub mod stream;
 mod tags;
 pub mod term;
+pub mod top_n;
 mod trace;
 pub mod traces;
 mod values;

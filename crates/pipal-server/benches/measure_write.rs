@@ -17,6 +17,7 @@ use pipal_server::api::measure::{self, DataPointSpec, DataPointValue, WriteReque
 use pipal_server::api::model::{FieldValue, Int, Str, TagFamilyForWrite, TagValue, field_value, tag_value};
 use pipal_server::metrics::ServerMetrics;
 use pipal_server::registry::{EngineGroups, EngineStore, Registry};
+use pipal_server::top_n::TopN;
 use pipal_server::write::{Committed, RowSink, STREAM_BYTES_MAX, WriteContext};
 use prost::Message;
 use prost_types::Timestamp;
@@ -58,12 +59,14 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     let ledger = MemoryLedger::unlimited();
     let (storage, schemas) =
         (Arc::new(EngineGroups(engine.clone())), ledger.share(Share::Schemas, usize::MAX));
-    let registry = Registry::open(store, storage, clock, schemas).await.unwrap();
+    let registry = Registry::open(store, storage, clock.clone(), schemas).await.unwrap();
     registry.create_group(group()).await.unwrap();
     for number in 0..measures {
         registry.create(definition(number)).await.unwrap();
     }
+    let top_n = TopN::new(engine.clone(), registry.clone(), clock, &ledger.share(Share::Streams, 0));
     Arc::new(WriteContext {
+        top_n,
         registry,
         sink: Arc::new(Nowhere(engine)),
         memory: ledger.share(Share::Streams, STREAM_BYTES_MAX),

@@ -15,6 +15,7 @@ pub mod services;
 pub mod status;
 pub mod stream;
 mod time_text;
+pub mod top_n;
 pub mod trace;
 pub mod write;
 

@@ -21,6 +21,8 @@ pub enum Share {
     Queries,
     /// Schema objects.
     Schemas,
+    /// Windows of Top-N aggregations.
+    TopN,
 }
 
 impl Share {
@@ -34,6 +36,7 @@ impl Share {
             Share::Streams => "streams",
             Share::Queries => "queries",
             Share::Schemas => "schemas",
+            Share::TopN => "top_n",
         }
     }
 }

@@ -67,7 +67,7 @@ pub async fn admit(
     wait: Duration,
 ) -> Result<Admission, Status> {
     refuse_deleting(registry, question.groups)?;
-    let mut range = range_of(question)?;
+    let mut range = range_of(question.time_range)?;
     let statuses = revision_gate(registry, question, wait).await;
     if statuses.values().any(|&status| status != GroupStatus::Succeed as i32) {
         return Ok(Admission::Answered(statuses));
@@ -83,7 +83,8 @@ pub async fn admit(
     Ok(Admission::Run(Admitted { resources, range, statuses }))
 }
 
-fn refuse_deleting(registry: &Registry, groups: &[String]) -> Result<(), Status> {
+/// Refuses queries of groups that are being deleted.
+pub fn refuse_deleting(registry: &Registry, groups: &[String]) -> Result<(), Status> {
     let deleting = |group: &&String| registry.group(group).is_some_and(|state| state.is_deleting());
     match groups.iter().find(deleting) {
         Some(group) => Err(Status::failed_precondition(format!("group {group} is pending deletion"))),
@@ -92,8 +93,8 @@ fn refuse_deleting(registry: &Registry, groups: &[String]) -> Result<(), Status>
 }
 
 /// The time range of a request, both ends included. It may end before it begins; then nothing lies in it.
-fn range_of(question: &Question<'_>) -> Result<TimeRange, Status> {
-    let Some(range) = question.time_range else {
+pub fn range_of(range: Option<&TimeRangeMessage>) -> Result<TimeRange, Status> {
+    let Some(range) = range else {
         return Ok(TimeRange { begin: 0, end: i64::MAX });
     };
     let time = |name: &str, time: Option<Timestamp>| {

@@ -37,8 +37,11 @@ impl MeasureService for MeasureFace {
         Err(Status::internal("write streams have a route of their own"))
     }
 
-    async fn top_n(&self, _: Request<TopNRequest>) -> Result<Response<TopNResponse>, Status> {
-        Err(not_implemented("TopN"))
+    async fn top_n(&self, request: Request<TopNRequest>) -> Result<Response<TopNResponse>, Status> {
+        let request = request.into_inner();
+        let group = request.groups.first().cloned().unwrap_or_default();
+        let call = self.queries.top_n(request);
+        self.metrics.unary.observe(&[&group, "measure", "topn"], call).await.map(held)
     }
 
     async fn internal_query(

@@ -16,11 +16,12 @@ use crate::metrics::ServerMetrics;
 use crate::queries::Queries;
 use crate::query_threads::QueryThreads;
 use crate::registry::{EngineGroups, EngineStore, Registry};
+use crate::top_n::TopN;
 use crate::write::{Committed, ReplyStream, RowSink, STREAM_BYTES_MAX, WriteContext};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pipal_api::write::Model;
-use pipal_engine::fs::SimulatedFileSystem;
+use pipal_engine::fs::{CrashPolicy, SimulatedFileSystem};
 use pipal_engine::{Engine, EngineOptions, GroupId, ManualClock, Route, WriteBatch};
 use pipal_model::{Error, ErrorKind, MemoryLedger, Result, Share};
 use std::path::Path;
@@ -69,6 +70,11 @@ pub struct World {
     pub queries: Queries,
     /// Settings of write streams; changed before the first stream.
     pub context: WriteContext,
+    /// Ranks rows; a test says when it publishes.
+    pub top_n: TopN,
+    /// The time.
+    pub clock: Arc<ManualClock>,
+    disk: SimulatedFileSystem,
 }
 
 /// What a client sees of a write stream.
@@ -83,19 +89,32 @@ pub struct Exchange {
 impl World {
     /// A world with group `g` (two shards, segments of a day, seven days to live) and these measures.
     pub async fn with(measures: Vec<Measure>) -> Self {
-        let clock = Arc::new(ManualClock::new(NOW_MS * 1_000_000));
+        let world = World::on(SimulatedFileSystem::new(), NOW_MS * 1_000_000).await;
+        world.registry.create_group(group("g")).await.unwrap();
+        for measure in measures {
+            world.registry.create(measure).await.unwrap();
+        }
+        world
+    }
+
+    /// The world that a process finds after a power cut, at the same time.
+    pub async fn killed(&self) -> Self {
+        World::on(self.disk.crash_image(CrashPolicy::Nothing), pipal_engine::Clock::now(&*self.clock)).await
+    }
+
+    async fn on(disk: SimulatedFileSystem, now: i64) -> Self {
+        let clock = Arc::new(ManualClock::new(now));
         let ledger = MemoryLedger::unlimited();
         let options = EngineOptions { background: false, memory: ledger.clone(), ..EngineOptions::default() };
-        let disk = Arc::new(SimulatedFileSystem::new());
-        let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
+        let files = Arc::new(disk.clone());
+        let (engine, _) = Engine::open(files, clock.clone(), Path::new("/data"), options).unwrap();
         let store = Arc::new(EngineStore::new(engine.clone()));
+        let groups = Arc::new(EngineGroups(engine.clone()));
         let schemas = ledger.share(Share::Schemas, 1 << 30);
-        let storage = Arc::new(EngineGroups(engine.clone()));
-        let registry = Registry::open(store, storage, clock, schemas).await.unwrap();
-        registry.create_group(group("g")).await.unwrap();
-        for measure in measures {
-            registry.create(measure).await.unwrap();
-        }
+        let registry = Registry::open(store, groups, clock.clone(), schemas).await.unwrap();
+        let windows = ledger.share(Share::TopN, 1 << 30);
+        let top_n = TopN::new(engine.clone(), registry.clone(), clock.clone(), &windows);
+        top_n.recover().unwrap();
         let failure = Mutex::new(None);
         let sink = Arc::new(TestSink { engine: engine.clone(), failure, commits: Mutex::default() });
         let context = WriteContext {
@@ -105,6 +124,7 @@ impl World {
             stream_bytes_max: STREAM_BYTES_MAX,
             schema_wait: Duration::ZERO,
             metrics: Arc::new(ServerMetrics::default()),
+            top_n: top_n.clone(),
         };
         let queries = Queries {
             memory: ledger.share(Share::Queries, 1 << 30),
@@ -115,7 +135,7 @@ impl World {
             slow_query: None,
             node: "node".into(),
         };
-        World { registry, sink, queries, context }
+        World { registry, sink, queries, context, top_n, disk, clock }
     }
 
     /// The revision of a measure of group `g`.

@@ -3,7 +3,7 @@
 
 use super::space::{GroupSpace, GroupState};
 use crate::api::common::Catalog;
-use crate::api::database::IndexRule;
+use crate::api::database::{IndexRule, TopNAggregation};
 use pipal_api::write::Model;
 use pipal_model::Result;
 use pipal_query::schema::RowSchema;
@@ -18,6 +18,10 @@ pub struct CompiledResource {
     pub schema: Arc<RowSchema>,
     /// The bound rules that exist, each once, in the order of binding names and then of their lists.
     pub rules: Vec<Arc<IndexRule>>,
+    /// The time between rows of a series, as the definition of a measure has it; empty for other models.
+    pub interval: String,
+    /// The Top-N aggregations of the same group that rank it.
+    pub aggregations: Vec<Arc<TopNAggregation>>,
 }
 
 impl CompiledResource {
@@ -41,7 +45,17 @@ impl CompiledResource {
             Model::Stream => space.streams.get(name).map(|s| RowSchema::compile_stream(&s, &by_value)),
             Model::Trace => space.traces.get(name).map(|t| RowSchema::compile_trace(&t, &by_value)),
         };
-        let compiled = |schema| CompiledResource { group, schema: Arc::new(schema), rules };
+        let (interval, aggregations) = match model {
+            Model::Measure => (
+                space.measures.get(name).map_or_else(String::new, |measure| measure.interval.clone()),
+                space.aggregations_of(name),
+            ),
+            Model::Stream | Model::Trace => Default::default(),
+        };
+        let compiled = |schema| {
+            let schema = Arc::new(schema);
+            CompiledResource { group, schema, rules, interval, aggregations }
+        };
         Ok(schema.transpose()?.map(compiled))
     }
 

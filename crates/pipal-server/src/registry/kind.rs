@@ -286,6 +286,10 @@ schema_object! { TopNAggregation, TopNAggregation, needs_group: false,
     fn check(&self) -> Result<(), String> {
         rules::top_n_aggregation(self)
     }
+    fn reach(&self) -> Reach {
+        let source = self.source_measure.as_ref().filter(|source| source.group == self.group());
+        source.map_or(Reach::Nothing, |source| Reach::Resource(Model::Measure, source.name.as_str().into()))
+    }
     fn table(space: &GroupSpace) -> &Table<Self> {
         &space.aggregations
     }

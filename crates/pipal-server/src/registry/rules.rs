@@ -176,7 +176,7 @@ pub fn top_n_aggregation(aggregation: &TopNAggregation) -> Rule {
     ensure(!source.group.is_empty(), "sourceMeasure group is empty")?;
     ensure(!source.name.is_empty(), "sourceMeasure name is empty")?;
     ensure(!aggregation.field_name.is_empty(), "fieldName is empty")?;
-    ensure(aggregation.counters_number > 0, "countersNumber must be greater than 0")
+    ensure(aggregation.counters_number > 0, "topNAggregation countersNumber is invalid")
 }
 
 #[cfg(test)]

@@ -210,6 +210,15 @@ impl GroupSpace {
         bindings
     }
 
+    /// The aggregations of the group over one of its measures, sorted by name.
+    pub fn aggregations_of(&self, measure: &str) -> Vec<Arc<TopNAggregation>> {
+        let ranks = |aggregation: &TopNAggregation| {
+            let source = aggregation.source_measure.as_ref();
+            source.is_some_and(|source| *source.group == *self.name && source.name == measure)
+        };
+        self.aggregations.all().into_iter().filter(|aggregation| ranks(aggregation)).collect()
+    }
+
     /// Shows an object to readers; true when there was none of that name.
     pub(super) fn publish<T: SchemaObject>(&self, object: Arc<T>, memory: Reservation) -> bool {
         let _publishing = self.publishing.lock();

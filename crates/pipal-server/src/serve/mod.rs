@@ -18,6 +18,7 @@ use crate::queries::Queries;
 use crate::query_threads::QueryThreads;
 use crate::registry::{EngineGroups, EngineStore, Registry};
 use crate::services::NodeIdentity;
+use crate::top_n::TopN;
 use crate::write::{STREAM_BYTES_MAX, WriteContext};
 use pipal_engine::fs::OsFileSystem;
 use pipal_engine::{Engine, RecoveryReport, SystemClock};
@@ -40,6 +41,7 @@ pub struct Server {
     engine: Engine,
     ledger: MemoryLedger,
     metrics: Arc<ServerMetrics>,
+    top_n: TopN,
     grpc: TcpListener,
     scrapes: Option<TcpListener>,
     routes: tonic::service::Routes,
@@ -96,6 +98,7 @@ async fn listen(
     let registry =
         Registry::open(store, storage, Arc::new(SystemClock), schemas).await.map_err(Error::from)?;
     let metrics = Arc::new(ServerMetrics::default());
+    let top_n = open_top_n(options, &ledger, engine, &registry).await?;
     let (stop, stopping) = watch::channel(false);
     let grpc = listen::bind("--grpc-host, --grpc-port", &options.grpc_host, options.grpc_port).await?;
     let identity = Arc::new(identity(options, &grpc)?);
@@ -104,7 +107,7 @@ async fn listen(
         property_changes: property_changes(&queries),
         property_queries: property_queries(&queries),
         queries,
-        writes: writes(options, &ledger, engine, &registry, &metrics),
+        writes: writes(options, &ledger, engine, &registry, &metrics, &top_n),
         registry,
         metrics: metrics.clone(),
         identity,
@@ -124,7 +127,7 @@ async fn listen(
     if !listen::is_loopback(&options.grpc_host) {
         tracing::warn!(host = %options.grpc_host, "the server is open beyond this machine without authentication");
     }
-    Ok(Server { started, engine: engine.clone(), ledger, metrics, grpc, scrapes, routes, stop })
+    Ok(Server { started, engine: engine.clone(), ledger, metrics, top_n, grpc, scrapes, routes, stop })
 }
 
 fn queries(
@@ -168,6 +171,7 @@ fn writes(
     engine: &Engine,
     registry: &Registry,
     metrics: &Arc<ServerMetrics>,
+    top_n: &TopN,
 ) -> Arc<WriteContext> {
     Arc::new(WriteContext {
         registry: registry.clone(),
@@ -176,7 +180,24 @@ fn writes(
         stream_bytes_max: STREAM_BYTES_MAX,
         schema_wait: options.measure_schema_wait,
         metrics: metrics.clone(),
+        top_n: top_n.clone(),
     })
+}
+
+/// Finds the windows of the process before, and starts to publish.
+async fn open_top_n(
+    options: &ServeOptions,
+    ledger: &MemoryLedger,
+    engine: &Engine,
+    registry: &Registry,
+) -> Result<TopN> {
+    let memory = ledger.share(Share::TopN, options.top_n_bytes_max());
+    let top_n = TopN::new(engine.clone(), registry.clone(), Arc::new(SystemClock), &memory);
+    let recovering = top_n.clone();
+    let recovered = tokio::task::spawn_blocking(move || recovering.recover()).await;
+    recovered.unwrap_or_else(|lost| Err(Error::internal("open Top-N", lost.to_string())))?;
+    top_n.start().map_err(|cause| Error::io("start thread", "top-n", cause))?;
+    Ok(top_n)
 }
 
 fn identity(options: &ServeOptions, grpc: &TcpListener) -> Result<NodeIdentity> {
@@ -221,7 +242,7 @@ impl Server {
     /// # Errors
     /// The listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let Server { started, engine, ledger, metrics, grpc, scrapes, routes, stop: stopping } = self;
+        let Server { started, engine, ledger, metrics, top_n, grpc, scrapes, routes, stop: stopping } = self;
         if let Ok(address) = grpc.local_addr() {
             tracing::info!(%address, started_ms = started.elapsed().as_secs_f64() * 1_000.0, "ready");
         }
@@ -248,6 +269,7 @@ impl Server {
         if let Some(scrapes) = scrapes {
             scrapes.abort();
         }
+        stop_top_n(top_n, stop_began).await;
         close_engine(&engine, stop_began).await;
         served
     }
@@ -263,6 +285,14 @@ async fn drain(mut server: tokio::task::JoinHandle<Result<()>>) -> Result<()> {
             server.abort();
             Ok(())
         }
+    }
+}
+
+/// Publishes the last windows in what is left of the time to stop. The ledger names those that are not published.
+async fn stop_top_n(top_n: TopN, stop_began: Instant) {
+    let stop = tokio::task::spawn_blocking(move || top_n.stop());
+    if tokio::time::timeout(STOP.saturating_sub(stop_began.elapsed()), stop).await.is_err() {
+        tracing::warn!("no time to publish all Top-N windows; the next start does");
     }
 }
 

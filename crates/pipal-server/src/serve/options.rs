@@ -48,6 +48,8 @@ const FULL_BUDGET_BYTES: u64 = 512 << 20;
 
 /// Bytes of all open write streams, unless memory is short.
 const WRITE_STREAMS_BYTES_MAX: usize = 256 << 20;
+/// Bytes of the open windows of Top-N aggregations, unless memory is short.
+const TOP_N_BYTES_MAX: usize = 128 << 20;
 /// Running queries share at least this much, whatever the limit, ...
 const QUERIES_BYTES_MIN: usize = 32 << 20;
 /// ... and at most this much.
@@ -134,6 +136,11 @@ impl ServeOptions {
     /// Bytes that all open write streams may hold.
     pub fn write_streams_bytes_max(&self) -> usize {
         scale(WRITE_STREAMS_BYTES_MAX, self.memory_limit())
+    }
+
+    /// Bytes that the open windows of all Top-N aggregations may hold.
+    pub fn top_n_bytes_max(&self) -> usize {
+        scale(TOP_N_BYTES_MAX, self.memory_limit_bytes.unwrap_or_else(default_memory_limit))
     }
 }
 

@@ -5,12 +5,13 @@ use super::mapping::{Mapping, Spec};
 use super::span::SpanPlaces;
 use crate::metrics::{Counter, ServerMetrics};
 use crate::registry::CompiledResource;
+use crate::top_n::{MessagePlace, RowTap, TopN, taps_of};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use pipal_api::measure::v1::DataPointSpec;
 use pipal_api::write::{MetadataView, Model, WriteSlots, WriteView};
 use pipal_engine::SegmentBounds;
-use pipal_query::schema::{ELEMENT_ID_FIELD, SPAN_FIELD};
+use pipal_query::schema::{ELEMENT_ID_FIELD, RowSchema, SPAN_FIELD, TagPlace};
 use prost::{DecodeError, Message};
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ pub struct Plan {
     pub mapping: Mapping,
     /// Where the values with a meaning of their own are; none but for a trace.
     pub span: Option<SpanPlaces>,
+    /// What Top-N aggregations take of each row; usually nothing.
+    pub taps: Box<[RowTap]>,
     /// Segment of the last row; most rows of a stream fall into one.
     pub segment: Option<SegmentBounds>,
 }
@@ -109,12 +112,12 @@ impl StreamSchemas {
     }
 
     /// The plan for `resource`, which is what the target in force names now, and for the spec in force.
-    pub fn plan(&mut self, target: usize, resource: Arc<CompiledResource>) -> &mut Plan {
+    pub fn plan(&mut self, target: usize, resource: Arc<CompiledResource>, top_n: &TopN) -> &mut Plan {
         let spec = self.spec.and_then(|number| self.specs.items.get(number));
         let bytes = &mut self.bytes;
         let mut make = |resource| {
             *bytes += ENTRY_BYTES;
-            Plan::new(resource, spec)
+            Plan::new(resource, spec, top_n)
         };
         match self.plans.entry((target, self.spec)) {
             hashbrown::hash_map::Entry::Vacant(slot) => slot.insert(make(resource)),
@@ -171,13 +174,25 @@ impl Spec {
         };
         Ok(Spec { families: families.collect(), fields })
     }
+
+    /// Where messages carry a tag.
+    fn place_of(&self, schema: &RowSchema, place: TagPlace) -> Option<MessagePlace> {
+        let (family, tag) = (&schema.families.get(place.family)?.name, &schema.tag(place)?.name);
+        let position = self.families.iter().position(|(name, _)| **name == **family)?;
+        let (_, tags) = self.families.get(position)?;
+        Some((position, tags.iter().position(|name| **name == **tag)?))
+    }
 }
 
 impl Plan {
-    fn new(resource: Arc<CompiledResource>, spec: Option<&Spec>) -> Self {
+    fn new(resource: Arc<CompiledResource>, spec: Option<&Spec>, top_n: &TopN) -> Self {
         let mapping = Mapping::compile(&resource.schema, spec);
         let span = SpanPlaces::of(&resource.schema, spec);
-        Plan { resource, mapping, span, segment: None }
+        let taps = taps_of(top_n, &resource, |schema, place| match spec {
+            Some(spec) => spec.place_of(schema, place),
+            None => Some((place.family, place.tag)),
+        });
+        Plan { resource, mapping, span, taps, segment: None }
     }
 }
 

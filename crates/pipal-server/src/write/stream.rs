@@ -90,14 +90,18 @@ impl<S> ReplyStream<S> {
     /// Hands over what was accepted.
     fn commit(&mut self, end: Option<Status>) {
         self.end = end;
-        let (batch, accepted) = self.writer.finish();
+        let (batch, accepted, tapped) = self.writer.finish();
         let (done, outcome) = oneshot::channel();
         if batch.is_empty() {
             // Every accepted row was one that is not kept, or there was none.
             let _ = done.send(Ok(()));
         } else {
             // A client that left does not listen; the rows are committed all the same.
-            self.writer.context().sink.commit(batch, Box::new(move |result| drop(done.send(result))));
+            let report = move |result| {
+                tapped.committed(&result);
+                drop(done.send(result));
+            };
+            self.writer.context().sink.commit(batch, Box::new(report));
         }
         self.state = State::Committing(outcome, accepted);
     }
@@ -140,14 +144,19 @@ impl<S> Drop for ReplyStream<S> {
         if !matches!(self.state, State::Receiving | State::Pausing(_) | State::Waiting(_)) {
             return;
         }
-        let (batch, accepted) = self.writer.finish();
+        let (batch, accepted, tapped) = self.writer.finish();
         if batch.is_empty() {
             return;
         }
         let rows = accepted.len();
-        let report = move |result: Result<()>| match result {
-            Ok(()) => tracing::debug!(rows, "stored the rows of a write stream that was broken off"),
-            Err(error) => tracing::warn!(rows, %error, "lost the rows of a write stream that was broken off"),
+        let report = move |result: Result<()>| {
+            tapped.committed(&result);
+            match result {
+                Ok(()) => tracing::debug!(rows, "stored the rows of a write stream that was broken off"),
+                Err(error) => {
+                    tracing::warn!(rows, %error, "lost the rows of a write stream that was broken off")
+                }
+            }
         };
         self.writer.context().sink.commit(batch, Box::new(report));
     }

@@ -8,6 +8,7 @@ use crate::admission::gate::{Standing, standing};
 use crate::admission::time::time_of;
 use crate::metrics::{Counter, ServerMetrics};
 use crate::registry::{CompiledResource, Registry};
+use crate::top_n::{Sealed, Tap, TopN};
 use bytes::Bytes;
 use pipal_api::model::v1::Status as WriteStatus;
 use pipal_api::write::{Model, Slot, WriteSlots, WriteView};
@@ -40,6 +41,8 @@ pub struct WriteContext {
     pub schema_wait: Duration,
     /// What became of the messages.
     pub metrics: Arc<ServerMetrics>,
+    /// Ranks rows of measures with Top-N aggregations.
+    pub top_n: TopN,
 }
 
 /// What becomes of a message.
@@ -76,6 +79,7 @@ pub struct StreamWriter {
     context: Arc<WriteContext>,
     schemas: StreamSchemas,
     batch: WriteBatch,
+    tap: Tap,
     accepted: Vec<(u64, usize)>,
     slots: WriteSlots<'static>,
     scratch: RowScratch,
@@ -94,6 +98,7 @@ impl StreamWriter {
             context,
             schemas: StreamSchemas::new(model),
             batch: WriteBatch::new(),
+            tap: Tap::default(),
             accepted: Vec::new(),
             slots: WriteSlots::default(),
             scratch: RowScratch::default(),
@@ -182,11 +187,13 @@ impl StreamWriter {
     }
 
     /// Hands out what was gathered; the writer is empty afterwards.
-    pub fn finish(&mut self) -> (WriteBatch, Accepted) {
+    pub fn finish(&mut self) -> (WriteBatch, Accepted, Sealed) {
         let messages = std::mem::take(&mut self.accepted);
         self.handed_out = messages.len();
         let accepted = Accepted { messages: messages.into_iter(), targets: self.schemas.echoes() };
-        (std::mem::take(&mut self.batch), accepted)
+        let mut batch = std::mem::take(&mut self.batch);
+        let tapped = self.tap.seal(&self.context.top_n, &mut batch);
+        (batch, accepted, tapped)
     }
 
     /// Gives back the memory of rows that are in the engine's hands; messages wait for their answers.
@@ -256,7 +263,7 @@ impl StreamWriter {
         let Some(resource) = resource else {
             return Err(if may_wait { Stop::Wait } else { Stop::Refuse(WriteStatus::NotFound) });
         };
-        let places = self.schemas.plan(target, resource.clone()).span;
+        let places = self.schemas.plan(target, resource.clone(), &self.context.top_n).span;
         let tags = slots.families().next().unwrap_or_default();
         let time = places.and_then(|places| places.time(tags));
         time.ok_or(Stop::Refuse(WriteStatus::InvalidTimestamp))
@@ -265,7 +272,7 @@ impl StreamWriter {
     /// Reserves memory for a message. Its row and what remembers it double in place when they grow.
     fn reserve(&mut self, bytes: usize) -> Result<(), Stop> {
         let row_bytes = self.row_bytes + 2 * (bytes + ACCEPTED_BYTES);
-        self.reservation.cover(row_bytes + self.schemas.bytes()).map_err(|refusal| {
+        self.reservation.cover(row_bytes + self.schemas.bytes() + self.tap.bytes()).map_err(|refusal| {
             tracing::debug!(%refusal, "row refused");
             Stop::Refuse(WriteStatus::InternalError)
         })?;
@@ -282,8 +289,9 @@ impl StreamWriter {
         target: usize,
         resource: Arc<CompiledResource>,
     ) -> Result<(), Stop> {
-        let plan = self.schemas.plan(target, resource);
-        let (context, batch, segment) = (&self.context, &mut self.batch, &mut plan.segment);
+        let (context, batch, tap) = (&self.context, &mut self.batch, &mut self.tap);
+        let plan = self.schemas.plan(target, resource, &context.top_n);
+        let segment = &mut plan.segment;
         let (group, layout) = (&plan.resource.group, plan.resource.schema.layout());
         let add = |parts: RowParts<'_>| {
             if time <= 0 {
@@ -294,7 +302,11 @@ impl StreamWriter {
             };
             let table = TableKey { group: group.id, segment: bounds, shard: parts.shard };
             let row = Row { entity: parts.entity, time, version, deleted: false, values: parts.values };
-            batch.push(table, layout, &row).map_err(RowFault::Refused)
+            batch.push(table, layout, &row).map_err(RowFault::Refused)?;
+            if !plan.taps.is_empty() {
+                tap.take(&plan.taps, slots, parts.entity, (time, version), parts.values);
+            }
+            Ok(())
         };
         let (shard_seed, shard_num) = match self.model {
             Model::Trace => ("", group.options.shard_num),

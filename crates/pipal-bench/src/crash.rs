@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::connection::Connections;
 use crate::crash::journal::{Journal, JournalHeader, read_journal};
 use crate::ledger::Ledger;
+use crate::load::MeasureLoad;
 use crate::load_m::{LoadOptions, create_schema, verify_into};
 use crate::message_ids::now_nanos;
 use crate::plan::append_and_rewrite;
@@ -86,7 +87,8 @@ pub async fn run_writer(options: CrashWriterOptions) -> Result<ExitCode, String>
         check_every: 0,
         stop_on_failure: true,
     };
-    let writer = Arc::new(Writer::new(shape, ledger, Some(journal), connections, writer_options));
+    let writer =
+        Arc::new(Writer::new(MeasureLoad::new(shape), ledger, Some(journal), connections, writer_options));
     let timer = {
         let writer = Arc::clone(&writer);
         tokio::spawn(async move {

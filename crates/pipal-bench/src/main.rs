@@ -5,11 +5,13 @@ mod batch;
 mod codec;
 mod connection;
 mod crash;
+mod data_model;
 mod distribution;
 #[cfg(test)]
 mod end_to_end;
 mod latency;
 mod ledger;
+mod load;
 mod load_m;
 mod message_ids;
 mod meter;
@@ -20,6 +22,7 @@ mod query;
 mod random;
 mod read;
 mod report;
+mod rows;
 mod schema;
 mod shape;
 mod skywalking;
@@ -30,6 +33,8 @@ mod writer;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use data_model::DataModel;
 
 /// Measures and verifies a server that speaks the protocol of Pipal
 ///
@@ -45,6 +50,10 @@ struct Cli {
 enum Command {
     /// Write load M: many measures and entities, every minute twice
     LoadM(load_m::LoadMOptions),
+    /// Write load L: log rows
+    LoadL(rows::command::LoadRowsOptions),
+    /// Write load S: trace segments
+    LoadS(rows::command::LoadRowsOptions),
     /// Write the metrics of a SkyWalking installation in its rhythm, after creating its schemas
     Skywalking(skywalking::SkyWalkingOptions),
     /// Measure and check queries on what load-m or skywalking wrote
@@ -59,6 +68,8 @@ enum Command {
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::LoadM(options) => load_m::run(options).await,
+        Command::LoadL(options) => rows::command::run_load(DataModel::Stream, options).await,
+        Command::LoadS(options) => rows::command::run_load(DataModel::Trace, options).await,
         Command::Skywalking(options) => skywalking::run(options).await,
         Command::Query(options) => query::run(options).await,
         Command::CrashWriter(options) => crash::run_writer(options).await,

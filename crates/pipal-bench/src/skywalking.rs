@@ -21,9 +21,9 @@ use crate::connection::Connections;
 use crate::latency::Latencies;
 use crate::message_ids::{MessageIds, now_nanos};
 use crate::meter::MeterOptions;
-use crate::query::prepared::{Mix, Prepared, QuerySource, prepare_all};
+use crate::query::prepared::{Mix, prepare_all};
 use crate::query::runner::run_queries;
-use crate::query::{PaceOptions, report_shapes};
+use crate::query::{POINTS_COMPARE_EVERY, PaceOptions, report_shapes};
 use crate::random::Random;
 use crate::report::{Report, Section, round3};
 use crate::skywalking::catalog::METRICS;
@@ -233,15 +233,11 @@ async fn query_meanwhile(
     // Metadata is complete only after the first round: what needs it waits for `query --data skywalking`.
     let charts = Mix::of_model(&["Q1", "Q2", "Q4", "Q5", "Q6", "Q7"]);
     let mix = options.pace.shapes.clone().unwrap_or(charts);
-    let prepared: Arc<[Prepared]> = prepare_all(
-        &source as &dyn QuerySource,
-        &mix,
-        options.pace.distinct,
-        &mut Random::new(options.seed),
-    )?
-    .into();
+    let mut random = Random::new(options.seed);
+    let prepared = Arc::new(prepare_all(&source, &mix, options.pace.distinct, &mut random)?);
     let duration = Duration::from_millis(u64::from(options.rounds) * ROUND_MS as u64);
-    let totals = run_queries(connections, prepared, options.pace.pace(duration)).await?;
+    let totals =
+        run_queries(connections, prepared, options.pace.pace(duration, POINTS_COMPARE_EVERY)).await?;
     report_shapes(&totals, report);
     Ok(())
 }

@@ -5,14 +5,14 @@ use pipal_api::measure::v1::query_request::{Aggregation, GroupBy, Top};
 use pipal_api::model::v1::condition::{BinaryOp, MatchOption, match_option};
 use pipal_api::model::v1::logical_expression::LogicalOp;
 use pipal_api::model::v1::{
-    AggregationFunction, Criteria, Int, LogicalExpression, QueryOrder, Sort, TagValue, criteria, tag_value,
+    AggregationFunction, Criteria, Int, QueryOrder, Sort, TagValue, criteria, tag_value,
 };
 
 use crate::distribution::Zipf;
 use crate::message_ids::now_nanos;
 use crate::query::prepared::{Prepared, QuerySource};
 use crate::random::Random;
-use crate::read::{condition, fields, tags, text_value, texts_value, time_range};
+use crate::read::{and, condition, fields, logical, tags, text_value, texts_value, time_range};
 use crate::skywalking::catalog::{FieldSet, METRICS, Metric, Scope};
 use crate::skywalking::definitions::{Granularity, METADATA_GROUP};
 use crate::skywalking::model::Model;
@@ -34,16 +34,6 @@ pub struct SkyWalkingSource {
     model: Model,
     service_popularity: Zipf,
     now_ms: i64,
-}
-
-fn and(left: Criteria, right: Criteria) -> Criteria {
-    logical(LogicalOp::And, left, right)
-}
-
-fn logical(op: LogicalOp, left: Criteria, right: Criteria) -> Criteria {
-    let expression =
-        LogicalExpression { op: op as i32, left: Some(Box::new(left)), right: Some(Box::new(right)) };
-    Criteria { exp: Some(criteria::Exp::Le(Box::new(expression))) }
 }
 
 fn number_value(value: i64) -> TagValue {

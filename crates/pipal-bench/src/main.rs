@@ -17,6 +17,7 @@ mod message_ids;
 mod meter;
 mod plan;
 mod process_meter;
+mod properties;
 mod protobuf;
 mod query;
 mod random;
@@ -58,6 +59,12 @@ enum Command {
     Skywalking(skywalking::SkyWalkingOptions),
     /// Measure and check queries on what load-m or skywalking wrote
     Query(query::QueryOptions),
+    /// Measure and check queries on the log rows of load-l: Q17, Q17H (with a tag), Q18
+    QueryL(rows::query_command::QueryRowsOptions),
+    /// Measure and check queries on the segments of load-s: Q13, Q14, Q16
+    QueryS(rows::query_command::QueryRowsOptions),
+    /// Apply and read documents of the property model
+    Properties(properties::PropertiesOptions),
     /// Write until the server is killed, and remember what was acknowledged
     CrashWriter(crash::CrashWriterOptions),
     /// Check that everything a crash writer got acknowledged is there, exactly once
@@ -72,6 +79,9 @@ async fn main() -> ExitCode {
         Command::LoadS(options) => rows::command::run_load(DataModel::Trace, options).await,
         Command::Skywalking(options) => skywalking::run(options).await,
         Command::Query(options) => query::run(options).await,
+        Command::QueryL(options) => rows::query_command::run_query(DataModel::Stream, options).await,
+        Command::QueryS(options) => rows::query_command::run_query(DataModel::Trace, options).await,
+        Command::Properties(options) => properties::run(options).await,
         Command::CrashWriter(options) => crash::run_writer(options).await,
         Command::CrashVerify(options) => crash::run_verify(options).await,
     };

@@ -13,7 +13,7 @@ use crate::connection::Connections;
 use crate::ledger::Ledger;
 use crate::load::MeasureLoad;
 use crate::load_m::LoadOptions;
-use crate::meter::MeterOptions;
+use crate::meter::{MeterOptions, PhaseStart};
 use crate::plan::bucket_by_bucket;
 use crate::query::load_m_source::LoadMSource;
 use crate::query::prepared::{Feed, Mix, QuerySource, prepare_all};
@@ -165,6 +165,16 @@ async fn measure(
         report.write_faults(&written);
         report.push(section);
     }
+    query_sections(&totals, &options.meter, &start, report).await
+}
+
+/// Adds what queries came to, and a section per shape.
+pub async fn query_sections(
+    totals: &QueryTotals,
+    meter: &MeterOptions,
+    start: &PhaseStart,
+    report: &mut Report,
+) -> Result<(), String> {
     let mut section = Section::new("queries");
     section
         .figure("queries", totals.queries())
@@ -173,9 +183,9 @@ async fn measure(
             "queries_per_second",
             round3(totals.queries() as f64 / totals.elapsed.as_secs_f64().max(1e-9)),
         );
-    options.meter.finish(&start, &mut section, ("queries", totals.queries()), 0, report).await?;
+    meter.finish(start, &mut section, ("queries", totals.queries()), 0, report).await?;
     report.push(section);
-    report_shapes(&totals, report);
+    report_shapes(totals, report);
     Ok(())
 }
 

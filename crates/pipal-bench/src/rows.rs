@@ -8,6 +8,7 @@ pub mod entities;
 pub mod log_queries;
 pub mod logs;
 pub mod progress;
+pub mod query_command;
 pub mod schema;
 pub mod segment_queries;
 pub mod segments;

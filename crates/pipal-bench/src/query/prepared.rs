@@ -159,9 +159,10 @@ impl Live {
     pub fn new(sources: Vec<Arc<dyn QuerySource>>, mix: Mix, seed: u64) -> Result<Self, String> {
         let known: Vec<&str> = sources.iter().flat_map(|source| source.shapes()).copied().collect();
         match mix.shapes().find(|shape| !known.contains(shape)) {
-            Some(shape) => Err(format!("{shape:?} does not fit the data; known: {known:?}")),
-            None => Ok(Live { sources, mix, seed }),
+            Some(shape) => return Err(format!("{shape:?} does not fit the data; known: {known:?}")),
+            None => {}
         }
+        Ok(Live { sources, mix, seed })
     }
 }
 

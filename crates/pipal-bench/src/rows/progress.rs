@@ -76,6 +76,11 @@ impl Progress {
         progress
     }
 
+    /// A load that was written before and may be continued with the next whole stream.
+    pub fn complete_streams(rows: u64, rows_per_stream: u64) -> Self {
+        Progress { rows_per_stream, ..Self::complete(rows) }
+    }
+
     /// Notes that the stream is about to be sent.
     pub fn sent(&self, stream: u64) {
         self.sent.fetch_max((stream + 1) * self.rows_per_stream, Ordering::SeqCst);

@@ -300,7 +300,8 @@ pub mod tests {
 
     /// The trace that an honest server gives back: its segments below `rows`.
     pub fn trace(segments: &SegmentRows, number: u64, rows: u64) -> Trace {
-        let span = |row| Span { tags: vec![], span: segments.span(row), span_id: segments.segment_id(row) };
+        let span =
+            |row| Span { tags: vec![], span: segments.span(row).into(), span_id: segments.segment_id(row) };
         Trace {
             trace_id: segments.trace_id(number),
             spans: segments.rows_of(number).filter(|&row| row < rows).map(span).collect(),
@@ -372,11 +373,18 @@ pub mod tests {
         };
         assert_eq!(change(&|trace| drop(trace.spans.remove(1))), [Fault::Lost]);
         assert_eq!(change(&|trace| trace.spans.push(trace.spans[0].clone())), [Fault::Duplicated]);
-        assert_eq!(change(&|trace| trace.spans[2].span[90] ^= 1), [Fault::Altered]);
-        assert_eq!(change(&|trace| trace.spans[1].span = trace.spans[0].span.clone()), [Fault::Altered]);
+        let flip = |bytes: &[u8]| {
+            bytes.iter().enumerate().map(|(i, byte)| byte ^ u8::from(i == 90)).collect::<Vec<u8>>()
+        };
+        assert_eq!(
+            change(&|trace| trace.spans[2].span = flip(&trace.spans[2].span).into()),
+            [Fault::Altered]
+        );
+        assert_eq!(change(&|trace| trace.spans[1].span = whole.spans[0].span.clone()), [Fault::Altered]);
         assert_eq!(change(&|trace| trace.trace_id.push('0')), [Fault::Foreign]);
         let other = segments.rows_of(number + 1).next().unwrap();
-        let stray = Span { tags: vec![], span: segments.span(other), span_id: segments.segment_id(other) };
+        let stray =
+            Span { tags: vec![], span: segments.span(other).into(), span_id: segments.segment_id(other) };
         assert_eq!(change(&|trace| trace.spans.push(stray.clone())), [Fault::Foreign]);
         let none_sent = segments.compare(&whole, &|_| Presence::Never);
         assert!(none_sent.iter().all(|wrong| wrong.fault == Fault::Foreign) && none_sent.len() == 5);

@@ -9,6 +9,7 @@ mod data_model;
 mod distribution;
 #[cfg(test)]
 mod end_to_end;
+mod hybrid;
 mod latency;
 mod ledger;
 mod load;
@@ -65,6 +66,8 @@ enum Command {
     QueryS(rows::query_command::QueryRowsOptions),
     /// Apply and read documents of the property model
     Properties(properties::PropertiesOptions),
+    /// Everything at once: metrics, logs, traces and documents of an installation, with queries beside them
+    Hybrid(hybrid::HybridOptions),
     /// Write until the server is killed, and remember what was acknowledged
     CrashWriter(crash::CrashWriterOptions),
     /// Check that everything a crash writer got acknowledged is there, exactly once
@@ -82,6 +85,7 @@ async fn main() -> ExitCode {
         Command::QueryL(options) => rows::query_command::run_query(DataModel::Stream, options).await,
         Command::QueryS(options) => rows::query_command::run_query(DataModel::Trace, options).await,
         Command::Properties(options) => properties::run(options).await,
+        Command::Hybrid(options) => hybrid::run(options).await,
         Command::CrashWriter(options) => crash::run_writer(options).await,
         Command::CrashVerify(options) => crash::run_verify(options).await,
     };

@@ -116,14 +116,6 @@ impl Rows {
         }
     }
 
-    /// Their times.
-    pub fn clock(&self) -> RowClock {
-        match self {
-            Rows::Logs(logs) => logs.clock,
-            Rows::Segments(segments) => segments.clock,
-        }
-    }
-
     fn header(&self) -> &WriteHeader {
         match self {
             Rows::Logs(logs) => &logs.header,

@@ -166,13 +166,13 @@ impl Flow {
         source_of(&self.writer.load.rows, Arc::clone(&self.writer.load.progress))
     }
 
+    /// Waits for the end of a flow that was stopped.
     async fn finish(
         self,
         connections: &Connections,
         verify: bool,
         report: &mut Report,
     ) -> Result<u64, String> {
-        self.writer.stop();
         let totals = self.running.await.map_err(|error| format!("{}: {error}", self.name))??;
         let section = write_section(self.name, &totals, report);
         report.push(section);
@@ -225,6 +225,8 @@ pub async fn run(options: HybridOptions) -> Result<ExitCode, String> {
     ];
     let live = Live::new(sources, options.mix(), options.seed)?;
     let totals = run_queries(&connections, Arc::new(live), options.pace()).await?;
+    logs.writer.stop();
+    segments.writer.stop();
 
     let round_times = rounds.await.map_err(|error| format!("writing failed: {error}"))??;
     let documents = documents.await.map_err(|error| format!("documents: {error}"))??;

@@ -24,6 +24,8 @@ use crate::schema::{SchemaClient, metadata, property_group};
 /// Name of the documents' schema.
 const NAME: &str = "ui_template";
 const FAULT_TEXTS_MAX: usize = 5;
+/// Least rate of an open loop, so that its timetable stays within what a clock can show.
+const RATE_MIN: f64 = 0.001;
 /// One list of all documents in this many operations.
 const LIST_EVERY: u64 = 50;
 
@@ -288,7 +290,7 @@ impl Worker {
                 None => Instant::now(),
                 Some(rate) => {
                     let operation = step * self.load.workers + number;
-                    started + Duration::from_secs_f64(operation as f64 / rate.max(f64::MIN_POSITIVE))
+                    started + Duration::from_secs_f64(operation as f64 / rate.max(RATE_MIN))
                 }
             };
             if due >= started + self.load.duration {

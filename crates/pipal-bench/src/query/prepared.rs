@@ -158,9 +158,8 @@ impl Live {
     /// Queries of the mix; an error names a shape that no source has.
     pub fn new(sources: Vec<Arc<dyn QuerySource>>, mix: Mix, seed: u64) -> Result<Self, String> {
         let known: Vec<&str> = sources.iter().flat_map(|source| source.shapes()).copied().collect();
-        match mix.shapes().find(|shape| !known.contains(shape)) {
-            Some(shape) => return Err(format!("{shape:?} does not fit the data; known: {known:?}")),
-            None => {}
+        if let Some(shape) = mix.shapes().find(|shape| !known.contains(shape)) {
+            return Err(format!("{shape:?} does not fit the data; known: {known:?}"));
         }
         Ok(Live { sources, mix, seed })
     }

@@ -30,7 +30,7 @@ pub type Expectation<'a> = &'a (dyn Fn(u64) -> Presence + Sync);
 pub async fn ask<Answer: Message + Default>(
     connections: &Connections,
     model: DataModel,
-    request: &(impl Message + Sync),
+    request: &impl Message,
 ) -> Result<Answer, String> {
     let encoded = Bytes::from(request.encode_to_vec());
     let answer = call(connections.take()?, model.query_path(), encoded, ANSWER_BYTES_MAX).await;

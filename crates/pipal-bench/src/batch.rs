@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::protobuf::{put_bytes, put_header, put_number, put_varint, varint_len};
+use crate::data_model::DataModel;
+use crate::protobuf::{put_bytes, put_header, put_timestamp, put_varint, timestamp_len};
 use crate::shape::{Shape, put_fields};
 
 /// Messages of one stream, ready for the wire. Message ids run without gaps from `first_id`.
@@ -12,6 +13,7 @@ pub struct Batch {
     /// End of each message in `buffer`.
     ends: Vec<usize>,
     pub first_id: u64,
+    pub model: DataModel,
 }
 
 impl Batch {
@@ -36,35 +38,42 @@ impl Batch {
     }
 }
 
-/// Metadata and write spec of one measure, sent where the measure changes within a stream.
+/// Metadata and write spec of one schema object, sent where the object changes within a stream.
 #[derive(Debug, Clone)]
-pub struct MeasureHeader {
+pub struct WriteHeader {
     metadata: Vec<u8>,
     spec: Vec<u8>,
 }
 
-impl MeasureHeader {
-    /// The header of `group.name` with its write spec: families with their tags, and fields.
+impl WriteHeader {
+    /// The header of measure `group.name` with its write spec: families with their tags, and fields.
     pub fn new(group: &str, name: &str, families: &[(&str, Vec<&str>)], fields: &[&str]) -> Self {
-        let mut metadata_body = Vec::new();
-        put_bytes(&mut metadata_body, 1, group.as_bytes());
-        put_bytes(&mut metadata_body, 2, name.as_bytes());
         let mut spec_body = Vec::new();
-        for (family, tags) in families {
-            let mut family_body = Vec::new();
-            put_bytes(&mut family_body, 1, family.as_bytes());
-            for tag in tags {
-                put_bytes(&mut family_body, 2, tag.as_bytes());
-            }
-            put_bytes(&mut spec_body, 1, &family_body);
-        }
+        put_families(&mut spec_body, 1, families);
         for field in fields {
             put_bytes(&mut spec_body, 2, field.as_bytes());
         }
-        let mut header = MeasureHeader { metadata: Vec::new(), spec: Vec::new() };
-        put_bytes(&mut header.metadata, 1, &metadata_body);
-        put_bytes(&mut header.spec, 4, &spec_body);
-        header
+        let mut spec = Vec::new();
+        put_bytes(&mut spec, 4, &spec_body);
+        WriteHeader { metadata: encode_metadata(group, name), spec }
+    }
+
+    /// The header of stream `group.name` with its write spec: families with their tags.
+    pub fn of_stream(group: &str, name: &str, families: &[(&str, Vec<&str>)]) -> Self {
+        let mut spec = Vec::new();
+        put_families(&mut spec, 4, families);
+        WriteHeader { metadata: encode_metadata(group, name), spec }
+    }
+
+    /// The header of trace `group.name` with its write spec: the tags.
+    pub fn of_trace(group: &str, name: &str, tags: &[&str]) -> Self {
+        let mut spec_body = Vec::new();
+        for tag in tags {
+            put_bytes(&mut spec_body, 1, tag.as_bytes());
+        }
+        let mut spec = Vec::new();
+        put_bytes(&mut spec, 5, &spec_body);
+        WriteHeader { metadata: encode_metadata(group, name), spec }
     }
 
     /// The header of a measure of load M: tags and fields sorted by name, as the client does.
@@ -76,52 +85,85 @@ impl MeasureHeader {
     }
 }
 
+/// The `metadata` field of a write message.
+fn encode_metadata(group: &str, name: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_bytes(&mut body, 1, group.as_bytes());
+    put_bytes(&mut body, 2, name.as_bytes());
+    let mut metadata = Vec::new();
+    put_bytes(&mut metadata, 1, &body);
+    metadata
+}
+
+/// Appends tag families with the names of their tags as elements of the repeated field `field`.
+fn put_families(out: &mut Vec<u8>, field: u32, families: &[(&str, Vec<&str>)]) {
+    for (family, tags) in families {
+        let mut body = Vec::new();
+        put_bytes(&mut body, 1, family.as_bytes());
+        for tag in tags {
+            put_bytes(&mut body, 2, tag.as_bytes());
+        }
+        put_bytes(out, field, &body);
+    }
+}
+
 /// Encodes messages one after the other.
 #[derive(Debug)]
 pub struct BatchBuilder {
     buffer: Vec<u8>,
     ends: Vec<usize>,
     first_id: u64,
+    model: DataModel,
     fields: Vec<u8>,
 }
 
 impl BatchBuilder {
-    /// A batch whose message ids start at `first_id`; `messages` is the expected number.
+    /// A batch of points whose message ids start at `first_id`; `messages` is the expected number.
     pub fn new(first_id: u64, messages: usize) -> Self {
-        const MESSAGE_BYTES_EXPECTED: usize = 240;
+        const POINT_BYTES_EXPECTED: usize = 240;
+        Self::of_model(DataModel::Measure, first_id, messages, POINT_BYTES_EXPECTED)
+    }
+
+    /// A batch for the write stream of `model`; messages are expected to take `message_bytes` each.
+    pub fn of_model(model: DataModel, first_id: u64, messages: usize, message_bytes: usize) -> Self {
         BatchBuilder {
-            buffer: Vec::with_capacity(messages * MESSAGE_BYTES_EXPECTED),
+            buffer: Vec::with_capacity(messages * message_bytes),
             ends: Vec::with_capacity(messages),
             first_id,
+            model,
             fields: Vec::with_capacity(64),
         }
+    }
+
+    /// Appends one message that `put_body` encodes, all but header; it is given the message's id.
+    pub fn push_message(&mut self, header: Option<&WriteHeader>, put_body: impl FnOnce(&mut Vec<u8>, u64)) {
+        if let Some(header) = header {
+            self.buffer.extend_from_slice(&header.metadata);
+            self.buffer.extend_from_slice(&header.spec);
+        }
+        put_body(&mut self.buffer, self.first_id + self.ends.len() as u64);
+        self.ends.push(self.buffer.len());
     }
 
     /// Appends one point. `tags` holds the encoded `tag_families` fields, `put_values` appends the encoded `fields`
     /// fields; `header` is given where the measure changes.
     pub fn push(
         &mut self,
-        header: Option<&MeasureHeader>,
+        header: Option<&WriteHeader>,
         time_ms: i64,
         tags: &[u8],
         put_values: impl FnOnce(&mut Vec<u8>),
     ) {
         self.fields.clear();
         put_values(&mut self.fields);
-        let seconds = time_ms.div_euclid(1000) as u64;
-        let nanos = time_ms.rem_euclid(1000) as u64 * 1_000_000;
-        let number_len = |value: u64| if value == 0 { 0 } else { 1 + varint_len(value) };
-        let time_len = number_len(seconds) + number_len(nanos);
-        let point_len = 2 + time_len + tags.len() + self.fields.len();
+        let point_len = 2 + timestamp_len(time_ms) + tags.len() + self.fields.len();
 
         let out = &mut self.buffer;
         if let Some(header) = header {
             out.extend_from_slice(&header.metadata);
         }
         put_header(out, 2, point_len);
-        put_header(out, 1, time_len);
-        put_number(out, 1, seconds);
-        put_number(out, 2, nanos);
+        put_timestamp(out, 1, time_ms);
         out.extend_from_slice(tags);
         out.extend_from_slice(&self.fields);
         put_varint(out, 3 << 3);
@@ -139,14 +181,14 @@ impl BatchBuilder {
 
     /// The finished batch.
     pub fn finish(self) -> Batch {
-        Batch { buffer: self.buffer.into(), ends: self.ends, first_id: self.first_id }
+        Batch { buffer: self.buffer.into(), ends: self.ends, first_id: self.first_id, model: self.model }
     }
 }
 
 /// Encodes the points `first..end` of one bucket of load M.
 pub fn encode_points(
     shape: &Shape,
-    headers: &[MeasureHeader],
+    headers: &[WriteHeader],
     points: std::ops::Range<u64>,
     bucket: u32,
     pass: u32,
@@ -192,8 +234,8 @@ mod tests {
     #[test]
     fn hand_written_messages_decode_as_the_contract_says() {
         let shape = small_shape(3, 4);
-        let headers: Vec<MeasureHeader> =
-            (0..3).map(|measure| MeasureHeader::of_shape(&shape, measure)).collect();
+        let headers: Vec<WriteHeader> =
+            (0..3).map(|measure| WriteHeader::of_shape(&shape, measure)).collect();
         let batch = encode_points(&shape, &headers, 2..9, 5, 1, 1_000);
         assert_eq!(batch.len(), 7);
         let messages: Vec<WriteRequest> =

@@ -1,21 +1,26 @@
 //! Crash tests: one command writes and keeps a journal while the server is killed, another one reads everything back.
 
 pub mod journal;
+pub mod rows;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use crate::connection::Connections;
-use crate::crash::journal::{Journal, JournalHeader, read_journal};
+use crate::crash::journal::{Header, Journal, JournalHeader, read_journal};
+use crate::data_model::DataModel;
 use crate::ledger::Ledger;
+use crate::load::{Load, MeasureLoad};
 use crate::load_m::{LoadOptions, create_schema, verify_into};
 use crate::message_ids::now_nanos;
 use crate::plan::append_and_rewrite;
 use crate::report::{Report, Section};
 use crate::shape::{Shape, ShapeOptions};
-use crate::writer::{Writer, WriterOptions};
+use crate::writer::{WriteTotals, Writer, WriterOptions};
 
 /// Buckets of a crash test are a second apart: hundreds of rounds fit into the lifetime of the group.
 const STEP_MS: i64 = 1000;
@@ -34,9 +39,12 @@ pub struct CrashWriterOptions {
     /// End after this time, also when the server is still there, seconds
     #[arg(long, default_value_t = 60, value_name = "S")]
     pub duration_s: u64,
-    /// Points per second; default: as fast as the server answers
+    /// Points per second, of each model; default: as fast as the server answers
     #[arg(long, value_name = "POINTS")]
     pub rate: Option<f64>,
+    /// What to write; log rows and spans go to groups and journals of their own, named after the first ones
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "measure")]
+    pub models: Vec<DataModel>,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -70,15 +78,38 @@ fn open_journal(options: &CrashWriterOptions) -> Result<(JournalHeader, Ledger, 
     Ok((header.clone(), Ledger::new(header.chunking()), journal))
 }
 
+/// A writer of points that goes on until it is stopped or the server goes away.
+async fn point_writer(
+    options: &CrashWriterOptions,
+    connections: &Arc<Connections>,
+    writer_options: WriterOptions,
+) -> Result<Arc<Writer<MeasureLoad>>, String> {
+    let (header, ledger, journal) = open_journal(options)?;
+    let shape = Shape::new(header.shape);
+    create_schema(connections, &shape, options.load.shards, GROUP_TTL_DAYS).await?;
+    let load = MeasureLoad::new(shape);
+    Ok(Arc::new(Writer::new(load, ledger, Some(journal), Arc::clone(connections), writer_options)))
+}
+
+async fn write_points(writer: Arc<Writer<MeasureLoad>>) -> Result<WriteTotals, String> {
+    let (chunking, pass_max) = writer.with_ledger(|ledger| (ledger.chunking, ledger.pass_max()));
+    let first_item = pass_max.map_or(0, |pass| pass.saturating_add(1));
+    writer.run(append_and_rewrite(chunking, writer.load.shape.options.seed, first_item)).await
+}
+
+/// Stops a writer when its time is over.
+fn stop_after<L: Load>(writer: &Arc<Writer<L>>, duration_s: u64) {
+    let writer = Arc::clone(writer);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(duration_s)).await;
+        writer.stop();
+    });
+}
+
 /// Runs `crash-writer`: ends with success when the time is over or when the server goes away; losing the server is
 /// what it is for. Refusals while the server answers are faults.
 pub async fn run_writer(options: CrashWriterOptions) -> Result<ExitCode, String> {
     let connections = Arc::new(Connections::open(&options.load.addr, options.load.connections).await?);
-    let (header, ledger, journal) = open_journal(&options)?;
-    let shape = Shape::new(header.shape.clone());
-    create_schema(&connections, &shape, options.load.shards, GROUP_TTL_DAYS).await?;
-    let first_item = ledger.pass_max().map_or(0, |pass| pass.saturating_add(1));
-    let plan = append_and_rewrite(ledger.chunking, header.shape.seed, first_item);
     let writer_options = WriterOptions {
         streams: options.load.streams,
         points_per_second: options.rate,
@@ -86,40 +117,70 @@ pub async fn run_writer(options: CrashWriterOptions) -> Result<ExitCode, String>
         check_every: 0,
         stop_on_failure: true,
     };
-    let writer = Arc::new(Writer::new(shape, ledger, Some(journal), connections, writer_options));
-    let timer = {
-        let writer = Arc::clone(&writer);
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(options.duration_s)).await;
-            writer.stop();
-        })
-    };
-    let totals = writer.run(plan).await?;
-    timer.abort();
+    let mut running: Vec<(DataModel, JoinHandle<Result<WriteTotals, String>>)> = Vec::new();
+    for &model in &options.models {
+        let writer_options = writer_options.clone();
+        running.push((
+            model,
+            match model {
+                DataModel::Measure => {
+                    let writer = point_writer(&options, &connections, writer_options).await?;
+                    stop_after(&writer, options.duration_s);
+                    tokio::spawn(write_points(writer))
+                }
+                _ => {
+                    let writer = rows::writer(&options, model, &connections, writer_options).await?;
+                    stop_after(&writer, options.duration_s);
+                    tokio::spawn(rows::run(writer))
+                }
+            },
+        ));
+    }
     let mut report = Report::default();
-    let mut section = Section::new("crash_writer");
-    section.writes(&totals);
+    for (model, task) in running {
+        let totals = task.await.map_err(|error| format!("a writer failed: {error}"))??;
+        writer_section(model, &totals, &mut report);
+    }
+    Ok(report.print(options.json))
+}
+
+fn writer_section(model: DataModel, totals: &WriteTotals, report: &mut Report) {
+    let mut section = match model {
+        DataModel::Measure => Section::new("crash_writer"),
+        _ => Section::new(format!("crash_writer_{}", model.name())),
+    };
+    section.writes(totals);
     section.figure(
         "ended_by",
         if totals.failed_streams > 0 { "the server went away" } else { "its time was over" },
     );
     report.push(section);
     if totals.bad_replies > 0 {
-        report.fault(format!("{} replies were no success", totals.bad_replies));
+        report.fault(format!("{}: {} replies were no success", model.name(), totals.bad_replies));
         totals.fault_texts.iter().for_each(|text| report.fault(text));
     }
-    Ok(report.print(options.json))
 }
 
-/// Runs `crash-verify`.
+/// Runs `crash-verify` on the journal and on those of other models beside it.
 pub async fn run_verify(options: CrashVerifyOptions) -> Result<ExitCode, String> {
-    let (header, ledger) = read_journal(&options.journal)?;
     let connections = Connections::open(&options.addr, 1).await?;
-    let (sent, acknowledged) = ledger.streams();
     let mut report = Report::default();
-    let mut section = Section::new("journal");
-    section.figure("streams_sent", sent).figure("streams_acknowledged", acknowledged);
-    report.push(section);
-    verify_into(&connections, &Shape::new(header.shape), &ledger, &mut report).await?;
-    Ok(report.print(options.json))
+    let mut journals = 0;
+    if options.journal.exists() {
+        journals += 1;
+        let (header, ledger): (JournalHeader, Ledger) = read_journal(&options.journal)?;
+        let (sent, acknowledged) = ledger.streams();
+        let mut section = Section::new("journal");
+        section.figure("streams_sent", sent).figure("streams_acknowledged", acknowledged);
+        report.push(section);
+        verify_into(&connections, &Shape::new(header.shape), &ledger, &mut report).await?;
+    }
+    for model in [DataModel::Stream, DataModel::Trace] {
+        let found = rows::verify(&connections, &options.journal, model, &mut report).await?;
+        journals += u32::from(found);
+    }
+    match journals {
+        0 => Err(format!("there is no journal {}", options.journal.display())),
+        _ => Ok(report.print(options.json)),
+    }
 }

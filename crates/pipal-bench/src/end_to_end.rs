@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::connection::Connections;
 use crate::ledger::Ledger;
+use crate::load::MeasureLoad;
 use crate::plan::{Chunking, append_and_rewrite, bucket_by_bucket};
 use crate::shape::tests::small_shape;
 use crate::verify::verify_all;
@@ -182,7 +183,7 @@ async fn serve(lie: Lie) -> Arc<Connections> {
 
 const CHUNKING: Chunking = Chunking { points_per_bucket: 60, points_per_stream: 25 };
 
-fn writer(connections: &Arc<Connections>, check_every: u64) -> Arc<Writer> {
+fn writer(connections: &Arc<Connections>, check_every: u64) -> Arc<Writer<MeasureLoad>> {
     let options = WriterOptions {
         streams: 3,
         points_per_second: None,
@@ -190,7 +191,8 @@ fn writer(connections: &Arc<Connections>, check_every: u64) -> Arc<Writer> {
         check_every,
         stop_on_failure: false,
     };
-    Arc::new(Writer::new(small_shape(3, 20), Ledger::new(CHUNKING), None, Arc::clone(connections), options))
+    let load = MeasureLoad::new(small_shape(3, 20));
+    Arc::new(Writer::new(load, Ledger::new(CHUNKING), None, Arc::clone(connections), options))
 }
 
 #[tokio::test]
@@ -205,7 +207,7 @@ async fn an_honest_server_is_clean_under_rewrites_in_any_order() {
     let totals = writer.run(append_and_rewrite(CHUNKING, 1, 100).take(60)).await.unwrap();
     assert!(totals.is_clean(), "{:?}", totals.fault_texts);
     let ledger = writer.with_ledger(Ledger::clone);
-    let verification = verify_all(&connections, &writer.shape, &ledger).await.unwrap();
+    let verification = verify_all(&connections, &writer.load.shape, &ledger).await.unwrap();
     assert!(verification.is_clean(), "{:?}", verification.texts);
     assert_eq!(verification.expected, ledger.acknowledged_points());
     assert_eq!(verification.rows, verification.expected);
@@ -219,7 +221,7 @@ async fn every_lie_of_a_server_is_found() {
         let totals = writer.run(bucket_by_bucket(CHUNKING, 0..4, 2)).await.unwrap();
         assert!(totals.is_clean(), "{lie:?} shows only in what is read");
         let ledger = writer.with_ledger(Ledger::clone);
-        let found = verify_all(&connections, &writer.shape, &ledger).await.unwrap();
+        let found = verify_all(&connections, &writer.load.shape, &ledger).await.unwrap();
         match lie {
             // The first of two writes may survive where the second was forgotten.
             Lie::Forgets => assert!(found.lost + found.stale > 0, "{found:?}"),
@@ -237,7 +239,7 @@ async fn refusals_are_faults_and_refused_points_need_not_be_there() {
     assert!(!totals.is_clean());
     assert_eq!(totals.bad_replies, totals.points_sent - totals.points_acknowledged);
     let ledger = writer.with_ledger(Ledger::clone);
-    let verification = verify_all(&connections, &writer.shape, &ledger).await.unwrap();
+    let verification = verify_all(&connections, &writer.load.shape, &ledger).await.unwrap();
     assert!(verification.is_clean(), "{:?}", verification.texts);
     assert_eq!(verification.expected, totals.points_acknowledged, "what was answered well must be there");
 }

@@ -1,6 +1,7 @@
 //! What was sent and what was acknowledged, and the judgement that follows about every row read back.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::plan::{Chunking, WorkItem};
 
@@ -31,6 +32,11 @@ impl Acknowledged {
             _ => (0..messages).filter(|&offset| self.covers(offset)).count() as u64,
         }
     }
+}
+
+/// A poisoned lock only says that another task panicked; the books stay usable for the report.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One write of one chunk.
@@ -126,6 +132,11 @@ impl Ledger {
             .filter(|attempt| attempt.acknowledged.covers(offset))
             .map(|attempt| attempt.first_id + offset)
             .max()
+    }
+
+    /// True if the point was sent at least once, acknowledged or not.
+    pub fn was_sent(&self, bucket: u32, point: u64) -> bool {
+        !self.attempts(bucket, point).0.is_empty()
     }
 
     /// Judges a row of the point by its version.

@@ -8,13 +8,14 @@ use pipal_api::database::v1::{FieldType, Measure, TagType};
 
 use crate::connection::Connections;
 use crate::ledger::Ledger;
+use crate::load::MeasureLoad;
 use crate::message_ids::now_nanos;
 use crate::meter::MeterOptions;
 use crate::plan::{Chunking, bucket_by_bucket};
 use crate::report::{Report, Section, round3};
 use crate::schema::{SchemaClient, binding, entity, family, field, measure_group, metadata, tag_rule};
 use crate::shape::{NULL_ATTRIBUTES, Shape, ShapeOptions};
-use crate::verify::verify_all;
+use crate::verify::{Verification, verify_all};
 use crate::writer::{Writer, WriterOptions};
 
 const MINUTE_MS: i64 = 60_000;
@@ -71,6 +72,9 @@ pub struct LoadMOptions {
     /// First minute, Unix seconds; default: so that the last one is the current minute
     #[arg(long, value_name = "UNIX_S")]
     pub start: Option<i64>,
+    /// Group, measures and rules are there already: create none
+    #[arg(long)]
+    pub skip_schema: bool,
     /// Points per second (open loop); default: as fast as the server answers
     #[arg(long, value_name = "POINTS")]
     pub rate: Option<f64>,
@@ -146,7 +150,7 @@ pub async fn create_schema(
 
 /// The first of `minutes` whole minutes around `now_ms`: they end with the current one, unless that would cross into
 /// the day before. One day is one segment, and a load that straddles two of them would create its series twice.
-fn first_minute(now_ms: i64, minutes: u32) -> i64 {
+pub fn first_minute(now_ms: i64, minutes: u32) -> i64 {
     let current = now_ms - now_ms.rem_euclid(MINUTE_MS);
     let first = current - (i64::from(minutes) - 1) * MINUTE_MS;
     let day = current - current.rem_euclid(DAY_MS);
@@ -164,7 +168,10 @@ pub async fn run(options: LoadMOptions) -> Result<ExitCode, String> {
     let mut report = Report::default();
 
     let schema_started = Instant::now();
-    let calls = create_schema(&connections, &shape, options.load.shards, 7).await?;
+    let calls = match options.skip_schema {
+        true => 0,
+        false => create_schema(&connections, &shape, options.load.shards, 7).await?,
+    };
     let mut load = Section::new("load");
     load.figure("measures", options.load.measures)
         .figure("series", shape.points_per_bucket())
@@ -181,7 +188,13 @@ pub async fn run(options: LoadMOptions) -> Result<ExitCode, String> {
         stop_on_failure: false,
     };
     let ledger = Ledger::new(options.load.chunking());
-    let writer = Arc::new(Writer::new(shape, ledger, None, Arc::clone(&connections), writer_options));
+    let writer = Arc::new(Writer::new(
+        MeasureLoad::new(shape),
+        ledger,
+        None,
+        Arc::clone(&connections),
+        writer_options,
+    ));
     let phases = [("new_series", 0..options.new_minutes), ("existing_series", options.new_minutes..minutes)];
     for (name, buckets) in phases.into_iter().filter(|(_, buckets)| !buckets.is_empty()) {
         let start = options.meter.start()?;
@@ -198,7 +211,7 @@ pub async fn run(options: LoadMOptions) -> Result<ExitCode, String> {
     }
     if options.verify {
         let ledger = writer.with_ledger(Ledger::clone);
-        verify_into(&connections, &writer.shape, &ledger, &mut report).await?;
+        verify_into(&connections, &writer.load.shape, &ledger, &mut report).await?;
     }
     Ok(report.print(options.meter.json))
 }
@@ -212,9 +225,21 @@ pub async fn verify_into(
 ) -> Result<(), String> {
     let started = Instant::now();
     let verification = verify_all(connections, shape, ledger).await?;
-    let mut section = Section::new("verification");
+    report_verification(("verification", "acknowledged_points"), &verification, started, report);
+    Ok(())
+}
+
+/// Adds the figures and faults of a verification to the report; `names` are those of its section and of the number that
+/// had to be there.
+pub fn report_verification(
+    names: (&str, &str),
+    verification: &Verification,
+    started: Instant,
+    report: &mut Report,
+) {
+    let mut section = Section::new(names.0);
     section
-        .figure("acknowledged_points", verification.expected)
+        .figure(names.1, verification.expected)
         .figure("rows_read", verification.rows)
         .figure("lost", verification.lost)
         .figure("stale", verification.stale)
@@ -227,7 +252,6 @@ pub async fn verify_into(
         report.fault(format!("{} rows are wrong or missing", verification.faults()));
         verification.texts.iter().for_each(|text| report.fault(text));
     }
-    Ok(())
 }
 
 #[cfg(test)]

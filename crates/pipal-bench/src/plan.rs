@@ -69,6 +69,11 @@ pub fn append_and_rewrite(
     })
 }
 
+/// An endless plan for rows: every stream is a bucket of its own, and nothing is written twice.
+pub fn append(first_item: u32) -> impl Iterator<Item = WorkItem> + Send {
+    (first_item..=u32::MAX).map(|item| WorkItem { bucket: item, chunk: 0, pass: item })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -75,6 +75,42 @@ pub fn put_binary_value(out: &mut Vec<u8>, field: u32, binary_field: u32, value:
     put_bytes(out, binary_field, value);
 }
 
+/// Appends `TagValue{str_array: StrArray{value}}` as element of the repeated field `field` (`str_array` is number 3).
+pub fn put_texts_value(out: &mut Vec<u8>, field: u32, values: &[impl AsRef<str>]) {
+    let text_len = |text: &str| 1 + varint_len(text.len() as u64) + text.len();
+    let payload: usize = values.iter().map(|text| text_len(text.as_ref())).sum();
+    put_header(out, field, 1 + varint_len(payload as u64) + payload);
+    put_header(out, 3, payload);
+    for text in values {
+        put_bytes(out, 1, text.as_ref().as_bytes());
+    }
+}
+
+/// Bytes of the body of a `google.protobuf.Timestamp`.
+pub fn timestamp_len(time_ms: i64) -> usize {
+    let number_len = |value: u64| if value == 0 { 0 } else { 1 + varint_len(value) };
+    let (seconds, nanos) = seconds_and_nanos(time_ms);
+    number_len(seconds) + number_len(nanos)
+}
+
+fn seconds_and_nanos(time_ms: i64) -> (u64, u64) {
+    (time_ms.div_euclid(1000) as u64, time_ms.rem_euclid(1000) as u64 * 1_000_000)
+}
+
+/// Appends a `google.protobuf.Timestamp` as field `field`.
+pub fn put_timestamp(out: &mut Vec<u8>, field: u32, time_ms: i64) {
+    let (seconds, nanos) = seconds_and_nanos(time_ms);
+    put_header(out, field, timestamp_len(time_ms));
+    put_number(out, 1, seconds);
+    put_number(out, 2, nanos);
+}
+
+/// Appends `TagValue{timestamp}` (number 7) as element of the repeated field `field`.
+pub fn put_timestamp_value(out: &mut Vec<u8>, field: u32, time_ms: i64) {
+    put_header(out, field, 2 + timestamp_len(time_ms));
+    put_timestamp(out, 7, time_ms);
+}
+
 /// One field of a message, as far as the replies here need them.
 #[derive(Debug, PartialEq)]
 pub enum Field<'a> {

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use crate::connection::Connections;
 use crate::ledger::Ledger;
+use crate::load::MeasureLoad;
 use crate::load_m::LoadOptions;
-use crate::meter::MeterOptions;
+use crate::meter::{MeterOptions, PhaseStart};
 use crate::plan::bucket_by_bucket;
 use crate::query::load_m_source::LoadMSource;
-use crate::query::prepared::{Mix, Prepared, QuerySource, prepare_all};
+use crate::query::prepared::{Feed, Mix, QuerySource, prepare_all};
 use crate::query::runner::{Pace, QueryTotals, ShapeTotals, run_queries};
 use crate::random::Random;
 use crate::report::{Report, Section, round3};
@@ -27,6 +28,9 @@ use crate::writer::{Writer, WriterOptions};
 
 /// Buckets that a background writer may use ahead of the data that is queried.
 const WRITER_BUCKETS_MAX: u32 = 4_000;
+
+/// Every how many answers points are compared completely.
+pub const POINTS_COMPARE_EVERY: u64 = 10;
 
 /// What the queries read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -52,9 +56,10 @@ pub struct PaceOptions {
     /// Distinct requests, encoded ahead
     #[arg(long, default_value_t = 2_000, value_name = "N")]
     pub distinct: usize,
-    /// Decode and compare every N-th answer completely; the number of rows is checked in all
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    pub compare_every: u64,
+    /// Decode and compare every N-th answer completely; the number of rows is checked in all. Default: 10 where points
+    /// are read, 1 where logs and spans are
+    #[arg(long, value_name = "N")]
+    pub compare_every: Option<u64>,
 }
 
 /// Options of `query`.
@@ -83,12 +88,12 @@ pub struct QueryOptions {
 }
 
 impl PaceOptions {
-    /// The pace and duration that the options ask for.
-    pub fn pace(&self, duration: Duration) -> Pace {
+    /// The pace and duration that the options ask for; `compare_every` is the default.
+    pub fn pace(&self, duration: Duration, compare_every: u64) -> Pace {
         Pace {
             in_flight: self.in_flight,
             queries_per_second: self.queries_per_second,
-            compare_every: self.compare_every,
+            compare_every: self.compare_every.unwrap_or(compare_every),
             duration,
         }
     }
@@ -120,7 +125,7 @@ fn background_writer(
     source: &LoadMSource,
     connections: &Arc<Connections>,
     rate: f64,
-) -> Writer {
+) -> Writer<MeasureLoad> {
     let shape: Shape = options.load.minute_shape(source.end_ms());
     let writer_options = WriterOptions {
         streams: options.load.streams,
@@ -129,26 +134,27 @@ fn background_writer(
         check_every: 4,
         stop_on_failure: false,
     };
-    Writer::new(shape, Ledger::new(options.load.chunking()), None, Arc::clone(connections), writer_options)
+    let ledger = Ledger::new(options.load.chunking());
+    Writer::new(MeasureLoad::new(shape), ledger, None, Arc::clone(connections), writer_options)
 }
 
 async fn measure(
     options: &QueryOptions,
     source: &dyn QuerySource,
     connections: &Arc<Connections>,
-    writer: Option<Arc<Writer>>,
+    writer: Option<Arc<Writer<MeasureLoad>>>,
     report: &mut Report,
 ) -> Result<(), String> {
     let mix = options.pace.shapes.clone().unwrap_or_else(|| Mix::of_model(source.shapes()));
     let mut random = Random::new(options.load.seed);
-    let prepared: Arc<[Prepared]> = prepare_all(source, &mix, options.pace.distinct, &mut random)?.into();
+    let prepared: Arc<dyn Feed> = Arc::new(prepare_all(source, &mix, options.pace.distinct, &mut random)?);
 
     let start = options.meter.start()?;
     let background = writer.clone().map(|writer| {
         let plan = bucket_by_bucket(options.load.chunking(), 0..WRITER_BUCKETS_MAX, options.passes.max(1));
         tokio::spawn(async move { writer.run(plan).await })
     });
-    let pace = options.pace.pace(Duration::from_secs(options.duration_s));
+    let pace = options.pace.pace(Duration::from_secs(options.duration_s), POINTS_COMPARE_EVERY);
     let totals = run_queries(connections, prepared, pace).await?;
     if let (Some(writer), Some(background)) = (writer, background) {
         writer.stop();
@@ -159,6 +165,16 @@ async fn measure(
         report.write_faults(&written);
         report.push(section);
     }
+    query_sections(&totals, &options.meter, &start, report).await
+}
+
+/// Adds what queries came to, and a section per shape.
+pub async fn query_sections(
+    totals: &QueryTotals,
+    meter: &MeterOptions,
+    start: &PhaseStart,
+    report: &mut Report,
+) -> Result<(), String> {
     let mut section = Section::new("queries");
     section
         .figure("queries", totals.queries())
@@ -167,9 +183,9 @@ async fn measure(
             "queries_per_second",
             round3(totals.queries() as f64 / totals.elapsed.as_secs_f64().max(1e-9)),
         );
-    options.meter.finish(&start, &mut section, ("queries", totals.queries()), 0, report).await?;
+    meter.finish(start, &mut section, ("queries", totals.queries()), 0, report).await?;
     report.push(section);
-    report_shapes(&totals, report);
+    report_shapes(totals, report);
     Ok(())
 }
 

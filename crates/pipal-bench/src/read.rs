@@ -4,18 +4,19 @@ use bytes::Bytes;
 use pipal_api::measure::v1::query_request::FieldProjection;
 use pipal_api::measure::v1::{DataPoint, QueryRequest, QueryResponse};
 use pipal_api::model::v1::condition::BinaryOp;
+use pipal_api::model::v1::logical_expression::LogicalOp;
 use pipal_api::model::v1::tag_projection::TagFamily;
 use pipal_api::model::v1::{
-    Condition, Criteria, Str, StrArray, TagProjection, TagValue, TimeRange, criteria, field_value, tag_value,
+    Condition, Criteria, LogicalExpression, Str, StrArray, TagProjection, TagValue, TimeRange, criteria,
+    field_value, tag_value,
 };
 use prost::Message;
 use tonic::transport::Channel;
 
+use crate::data_model::DataModel;
 use crate::shape::{PointValues, Shape};
 use crate::write_stream::call;
 
-/// Path of the query call.
-pub const QUERY_PATH: &str = "/banyandb.measure.v1.MeasureService/Query";
 /// The client's limit for one answer.
 pub const ANSWER_BYTES_MAX: usize = 50 << 20;
 
@@ -56,6 +57,18 @@ pub fn condition(name: &str, op: BinaryOp, value: TagValue) -> Criteria {
     let condition =
         Condition { name: name.to_owned(), op: op as i32, value: Some(value), ..Default::default() };
     Criteria { exp: Some(criteria::Exp::Condition(condition)) }
+}
+
+/// Both criteria.
+pub fn and(left: Criteria, right: Criteria) -> Criteria {
+    logical(LogicalOp::And, left, right)
+}
+
+/// Two criteria, joined.
+pub fn logical(op: LogicalOp, left: Criteria, right: Criteria) -> Criteria {
+    let expression =
+        LogicalExpression { op: op as i32, left: Some(Box::new(left)), right: Some(Box::new(right)) };
+    Criteria { exp: Some(criteria::Exp::Le(Box::new(expression))) }
 }
 
 /// A projection of tags by family.
@@ -99,7 +112,7 @@ pub fn rows_request(
 /// Asks and decodes all rows.
 pub async fn read_rows(channel: Channel, request: &QueryRequest) -> Result<Vec<Row>, String> {
     let encoded = Bytes::from(request.encode_to_vec());
-    let answer = call(channel, QUERY_PATH, encoded, ANSWER_BYTES_MAX).await;
+    let answer = call(channel, DataModel::Measure.query_path(), encoded, ANSWER_BYTES_MAX).await;
     let answer = answer
         .map_err(|status| format!("query {}: {:?}: {}", request.name, status.code(), status.message()))?;
     let response = QueryResponse::decode(answer).map_err(|error| format!("unreadable answer: {error}"))?;

@@ -7,13 +7,17 @@ use pipal_api::database::v1::group_registry_service_client::GroupRegistryService
 use pipal_api::database::v1::index_rule_binding_registry_service_client::IndexRuleBindingRegistryServiceClient;
 use pipal_api::database::v1::index_rule_registry_service_client::IndexRuleRegistryServiceClient;
 use pipal_api::database::v1::measure_registry_service_client::MeasureRegistryServiceClient;
+use pipal_api::database::v1::property_registry_service_client::PropertyRegistryServiceClient;
+use pipal_api::database::v1::stream_registry_service_client::StreamRegistryServiceClient;
 use pipal_api::database::v1::top_n_aggregation_registry_service_client::TopNAggregationRegistryServiceClient;
+use pipal_api::database::v1::trace_registry_service_client::TraceRegistryServiceClient;
 use pipal_api::database::v1::{
     CompressionMethod, EncodingMethod, Entity, FieldSpec, FieldType, GroupRegistryServiceCreateRequest,
     IndexRule, IndexRuleBinding, IndexRuleBindingRegistryServiceCreateRequest,
     IndexRuleRegistryServiceCreateRequest, Measure, MeasureRegistryServiceCreateRequest,
-    MeasureRegistryServiceExistRequest, Subject, TagFamilySpec, TagSpec, TagType, TopNAggregation,
-    TopNAggregationRegistryServiceCreateRequest, index_rule,
+    MeasureRegistryServiceExistRequest, Property, PropertyRegistryServiceCreateRequest, Stream,
+    StreamRegistryServiceCreateRequest, Subject, TagFamilySpec, TagSpec, TagType, TopNAggregation,
+    TopNAggregationRegistryServiceCreateRequest, Trace, TraceRegistryServiceCreateRequest, index_rule,
 };
 use pipal_api::schema::v1::AwaitRevisionAppliedRequest;
 use pipal_api::schema::v1::schema_barrier_service_client::SchemaBarrierServiceClient;
@@ -32,10 +36,24 @@ pub fn metadata(group: &str, name: &str) -> Metadata {
 
 /// A group of measures whose segments and lifetime are given in days.
 pub fn measure_group(name: &str, shards: u32, segment_days: u32, ttl_days: u32) -> Group {
+    group(Catalog::Measure, name, shards, segment_days, ttl_days)
+}
+
+/// A group of properties: documents have no segments and no end.
+pub fn property_group(name: &str, shards: u32) -> Group {
+    let mut group = group(Catalog::Property, name, shards, 0, 0);
+    if let Some(options) = &mut group.resource_opts {
+        (options.segment_interval, options.ttl) = (None, None);
+    }
+    group
+}
+
+/// A group of a catalog whose segments and lifetime are given in days.
+pub fn group(catalog: Catalog, name: &str, shards: u32, segment_days: u32, ttl_days: u32) -> Group {
     let days = |num| Some(IntervalRule { unit: Unit::Day as i32, num });
     Group {
         metadata: Some(metadata("", name)),
-        catalog: Catalog::Measure as i32,
+        catalog: catalog as i32,
         resource_opts: Some(ResourceOpts {
             shard_num: shards,
             segment_interval: days(segment_days),
@@ -86,12 +104,17 @@ pub fn tag_rule(group: &str, tag: &str, analyzer: &str, sortable: bool) -> Index
 
 /// The binding of a measure to its rules, named like the measure.
 pub fn binding(group: &str, measure: &str, rules: Vec<String>) -> IndexRuleBinding {
+    binding_of(Catalog::Measure, group, measure, rules)
+}
+
+/// The binding of an object of a catalog to its rules, named like the object.
+pub fn binding_of(catalog: Catalog, group: &str, name: &str, rules: Vec<String>) -> IndexRuleBinding {
     let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     IndexRuleBinding {
-        metadata: Some(metadata(group, measure)),
+        metadata: Some(metadata(group, name)),
         rules,
-        subject: Some(Subject { catalog: Catalog::Measure as i32, name: measure.to_owned() }),
+        subject: Some(Subject { catalog: catalog as i32, name: name.to_owned() }),
         begin_at: at(now.as_secs() as i64),
         expire_at: at(BINDING_EXPIRES_S),
         ..Default::default()
@@ -145,6 +168,33 @@ impl SchemaClient {
         let request = MeasureRegistryServiceCreateRequest { measure: Some(measure) };
         let result = MeasureRegistryServiceClient::new(self.channel.clone()).create(request).await;
         created(what, result).map(|reply| reply.map_or(0, |reply| reply.mod_revision))
+    }
+
+    /// Creates a stream unless it exists; gives the revision, 0 if it existed.
+    pub async fn create_stream(&mut self, stream: Stream) -> Result<i64, String> {
+        self.calls += 1;
+        let what = format!("stream {}", stream.metadata.as_ref().map_or("", |m| &m.name));
+        let request = StreamRegistryServiceCreateRequest { stream: Some(stream) };
+        let result = StreamRegistryServiceClient::new(self.channel.clone()).create(request).await;
+        created(what, result).map(|reply| reply.map_or(0, |reply| reply.mod_revision))
+    }
+
+    /// Creates a trace unless it exists; gives the revision, 0 if it existed.
+    pub async fn create_trace(&mut self, trace: Trace) -> Result<i64, String> {
+        self.calls += 1;
+        let what = format!("trace {}", trace.metadata.as_ref().map_or("", |m| &m.name));
+        let request = TraceRegistryServiceCreateRequest { trace: Some(trace) };
+        let result = TraceRegistryServiceClient::new(self.channel.clone()).create(request).await;
+        created(what, result).map(|reply| reply.map_or(0, |reply| reply.mod_revision))
+    }
+
+    /// Creates a property unless it exists.
+    pub async fn create_property(&mut self, property: Property) -> Result<(), String> {
+        self.calls += 1;
+        let what = format!("property {}", property.metadata.as_ref().map_or("", |m| &m.name));
+        let request = PropertyRegistryServiceCreateRequest { property: Some(property) };
+        let result = PropertyRegistryServiceClient::new(self.channel.clone()).create(request).await;
+        created(what, result).map(|_| ())
     }
 
     /// Creates an index rule unless it exists.

@@ -21,9 +21,9 @@ use crate::connection::Connections;
 use crate::latency::Latencies;
 use crate::message_ids::{MessageIds, now_nanos};
 use crate::meter::MeterOptions;
-use crate::query::prepared::{Mix, Prepared, QuerySource, prepare_all};
+use crate::query::prepared::{Mix, prepare_all};
 use crate::query::runner::run_queries;
-use crate::query::{PaceOptions, report_shapes};
+use crate::query::{POINTS_COMPARE_EVERY, PaceOptions, report_shapes};
 use crate::random::Random;
 use crate::report::{Report, Section, round3};
 use crate::skywalking::catalog::METRICS;
@@ -151,55 +151,81 @@ impl Run {
     }
 }
 
+/// The metrics of an installation, while they are written and afterwards.
+pub struct Metrics {
+    run: Arc<Run>,
+}
+
+impl Metrics {
+    /// Metrics of which nothing was written.
+    pub fn new(connections: &Arc<Connections>, options: &SkyWalkingOptions) -> Self {
+        let run = Run {
+            connections: Arc::clone(connections),
+            model: Model::new(options.tier.tier.sizes(), options.seed),
+            headers: Headers::new(),
+            ids: Arc::default(),
+            totals: Mutex::default(),
+            tracker: Mutex::default(),
+            options: options.clone(),
+        };
+        Metrics { run: Arc::new(run) }
+    }
+
+    /// Starts to write all rounds; gives the time that each took.
+    pub fn start(&self) -> tokio::task::JoinHandle<Result<Latencies, String>> {
+        let run = Arc::clone(&self.run);
+        tokio::spawn(async move { run.rounds().await })
+    }
+
+    /// The section of what was written, and the number of acknowledged points.
+    pub fn section(&self, round_times: &Latencies, report: &mut Report) -> (Section, u64) {
+        let totals = std::mem::take(&mut *self.run.totals.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut section = Section::new("writes");
+        section.writes(&totals).latencies("round_ms", round_times);
+        report.write_faults(&totals);
+        (section, totals.points_acknowledged)
+    }
+
+    /// Compares every followed series with its last acknowledged writes.
+    pub async fn follow(&self, report: &mut Report) -> Result<(), String> {
+        let tracker = std::mem::take(&mut *self.run.tracker.lock().unwrap_or_else(PoisonError::into_inner));
+        let followed = tracker.compare(&self.run.connections, &self.run.model).await?;
+        let mut section = Section::new("followed_series");
+        section
+            .figure("series", followed.series)
+            .figure("buckets", followed.buckets)
+            .figure("wrong", followed.wrong);
+        report.push(section);
+        if followed.wrong > 0 {
+            report.fault(format!("{} followed buckets are wrong", followed.wrong));
+            followed.texts.iter().for_each(|text| report.fault(text));
+        }
+        Ok(())
+    }
+}
+
 /// Runs `skywalking`.
 pub async fn run(options: SkyWalkingOptions) -> Result<ExitCode, String> {
     let connections = Arc::new(Connections::open(&options.addr, options.connections).await?);
     let mut report = Report::default();
     boot_section(&options, &connections, &mut report).await?;
 
-    let run = Arc::new(Run {
-        connections: Arc::clone(&connections),
-        model: Model::new(options.tier.tier.sizes(), options.seed),
-        headers: Headers::new(),
-        ids: Arc::default(),
-        totals: Mutex::default(),
-        tracker: Mutex::default(),
-        options: options.clone(),
-    });
+    let metrics = Metrics::new(&connections, &options);
     let start = options.meter.start()?;
-    let writing = {
-        let run = Arc::clone(&run);
-        tokio::spawn(async move { run.rounds().await })
-    };
+    let writing = metrics.start();
     if options.query {
         query_meanwhile(&options, &connections, &mut report).await?;
     }
     let round_times = writing.await.map_err(|error| format!("writing failed: {error}"))??;
-
-    let totals = std::mem::take(&mut *run.totals.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut section = Section::new("writes");
-    section.writes(&totals).latencies("round_ms", &round_times);
-    report.write_faults(&totals);
-    let points = ("points", totals.points_acknowledged);
-    options.meter.finish(&start, &mut section, points, 0, &mut report).await?;
+    let (mut section, points) = metrics.section(&round_times, &mut report);
+    options.meter.finish(&start, &mut section, ("points", points), 0, &mut report).await?;
     report.push(section);
-
-    let tracker = std::mem::take(&mut *run.tracker.lock().unwrap_or_else(PoisonError::into_inner));
-    let followed = tracker.compare(&connections, &run.model).await?;
-    let mut section = Section::new("followed_series");
-    section
-        .figure("series", followed.series)
-        .figure("buckets", followed.buckets)
-        .figure("wrong", followed.wrong);
-    report.push(section);
-    if followed.wrong > 0 {
-        report.fault(format!("{} followed buckets are wrong", followed.wrong));
-        followed.texts.iter().for_each(|text| report.fault(text));
-    }
+    metrics.follow(&mut report).await?;
     Ok(report.print(options.meter.json))
 }
 
-async fn boot_section(
+/// Creates all schema objects and adds the section of it.
+pub async fn boot_section(
     options: &SkyWalkingOptions,
     connections: &Connections,
     report: &mut Report,
@@ -233,15 +259,11 @@ async fn query_meanwhile(
     // Metadata is complete only after the first round: what needs it waits for `query --data skywalking`.
     let charts = Mix::of_model(&["Q1", "Q2", "Q4", "Q5", "Q6", "Q7"]);
     let mix = options.pace.shapes.clone().unwrap_or(charts);
-    let prepared: Arc<[Prepared]> = prepare_all(
-        &source as &dyn QuerySource,
-        &mix,
-        options.pace.distinct,
-        &mut Random::new(options.seed),
-    )?
-    .into();
+    let mut random = Random::new(options.seed);
+    let prepared = Arc::new(prepare_all(&source, &mix, options.pace.distinct, &mut random)?);
     let duration = Duration::from_millis(u64::from(options.rounds) * ROUND_MS as u64);
-    let totals = run_queries(connections, prepared, options.pace.pace(duration)).await?;
+    let totals =
+        run_queries(connections, prepared, options.pace.pace(duration, POINTS_COMPARE_EVERY)).await?;
     report_shapes(&totals, report);
     Ok(())
 }

@@ -57,7 +57,8 @@ impl Verification {
         self.lost + self.stale + self.altered + self.duplicated + self.foreign
     }
 
-    fn note(&mut self, fault: Fault, text: impl FnOnce() -> String) {
+    /// Counts a fault.
+    pub fn note(&mut self, fault: Fault, text: impl FnOnce() -> String) {
         match fault {
             Fault::Lost => self.lost += 1,
             Fault::Stale => self.stale += 1,
@@ -70,7 +71,8 @@ impl Verification {
         }
     }
 
-    fn absorb(&mut self, other: Verification) {
+    /// Adds another outcome.
+    pub fn absorb(&mut self, other: Verification) {
         self.rows += other.rows;
         self.expected += other.expected;
         self.lost += other.lost;

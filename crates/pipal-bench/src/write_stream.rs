@@ -10,10 +10,10 @@ use tonic::{Request, Status};
 
 use crate::batch::Batch;
 use crate::codec::RawCodec;
+use crate::data_model::DataModel;
 use crate::ledger::Acknowledged;
 use crate::protobuf::{Field, Fields};
 
-const WRITE_PATH: &str = "/banyandb.measure.v1.MeasureService/Write";
 const SUCCEED: &[u8] = b"STATUS_SUCCEED";
 /// Faults of one stream that are kept as text; all are counted.
 const FAULT_TEXTS_MAX: usize = 3;
@@ -60,12 +60,13 @@ impl StreamOutcome {
     }
 
     /// Accounts for one encoded `WriteResponse` to a message of a stream whose ids start at `first_id`.
-    fn take_reply(&mut self, reply: &[u8], first_id: u64) {
+    fn take_reply(&mut self, model: DataModel, reply: &[u8], first_id: u64) {
+        let (id_field, status_field) = model.reply_fields();
         let (mut id, mut status): (u64, &[u8]) = (0, b"");
         for field in Fields::new(reply) {
             match field {
-                Ok(Field::Number(1, value)) => id = value,
-                Ok(Field::Bytes(2, value)) => status = value,
+                Ok(Field::Number(number, value)) if number == id_field => id = value,
+                Ok(Field::Bytes(number, value)) if number == status_field => status = value,
                 Ok(_) => {}
                 Err(error) => return self.fault(format!("unreadable reply: {error}")),
             }
@@ -95,9 +96,9 @@ pub async fn write_stream(channel: Channel, batch: Batch, deadline: Duration) ->
         StreamOutcome { sent: batch.len() as u64, sent_bytes: batch.bytes() as u64, ..Default::default() };
     outcome.answered = vec![0; batch.len().div_ceil(64)];
     outcome.succeeded = outcome.answered.clone();
-    let first_id = batch.first_id;
+    let (first_id, model) = (batch.first_id, batch.model);
     let started = Instant::now();
-    let exchange = exchange(channel, batch, |reply| outcome.take_reply(reply, first_id));
+    let exchange = exchange(channel, batch, |reply| outcome.take_reply(model, reply, first_id));
     let result = tokio::time::timeout(deadline, exchange).await;
     outcome.elapsed = started.elapsed();
     outcome.failure = match result {
@@ -111,8 +112,8 @@ pub async fn write_stream(channel: Channel, batch: Batch, deadline: Duration) ->
 async fn exchange(channel: Channel, batch: Batch, mut on_reply: impl FnMut(&[u8])) -> Result<(), Status> {
     let mut client = Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let path = PathAndQuery::from_static(batch.model.write_path());
     let messages = tokio_stream::iter(batch.into_messages());
-    let path = PathAndQuery::from_static(WRITE_PATH);
     let mut replies = client.streaming(Request::new(messages), path, RawCodec).await?.into_inner();
     while let Some(reply) = replies.message().await? {
         on_reply(&reply);
@@ -138,6 +139,8 @@ mod tests {
     use super::*;
     use crate::protobuf::{put_bytes, put_number};
 
+    const MODEL: DataModel = DataModel::Measure;
+
     fn reply(id: u64, status: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         put_number(&mut bytes, 1, id);
@@ -154,23 +157,34 @@ mod tests {
     fn every_message_answered_once_is_clean() {
         let mut outcome = outcome(100);
         for id in (1000..1100).rev() {
-            outcome.take_reply(&reply(id, "STATUS_SUCCEED"), 1000);
+            outcome.take_reply(MODEL, &reply(id, "STATUS_SUCCEED"), 1000);
         }
         assert!(outcome.is_clean());
         assert_eq!(outcome.which(), Acknowledged::All);
     }
 
     #[test]
+    fn replies_to_spans_carry_their_version_behind_the_metadata() {
+        let mut bytes = Vec::new();
+        put_bytes(&mut bytes, 1, b"metadata");
+        put_number(&mut bytes, 2, 9);
+        put_bytes(&mut bytes, 3, SUCCEED);
+        let mut outcome = outcome(1);
+        outcome.take_reply(DataModel::Trace, &bytes, 9);
+        assert!(outcome.is_clean(), "{:?}", outcome.fault_texts);
+    }
+
+    #[test]
     fn missing_repeated_foreign_and_refused_replies_are_faults() {
         let mut missing = outcome(2);
-        missing.take_reply(&reply(5, "STATUS_SUCCEED"), 5);
+        missing.take_reply(MODEL, &reply(5, "STATUS_SUCCEED"), 5);
         assert!(!missing.is_clean() && missing.bad_replies == 0);
 
         for faulty in [reply(5, "STATUS_SUCCEED"), reply(4, "STATUS_SUCCEED"), reply(7, "STATUS_SUCCEED")] {
             let mut outcome = outcome(2);
-            outcome.take_reply(&reply(5, "STATUS_SUCCEED"), 5);
-            outcome.take_reply(&reply(6, "STATUS_DISK_FULL"), 5);
-            outcome.take_reply(&faulty, 5);
+            outcome.take_reply(MODEL, &reply(5, "STATUS_SUCCEED"), 5);
+            outcome.take_reply(MODEL, &reply(6, "STATUS_DISK_FULL"), 5);
+            outcome.take_reply(MODEL, &faulty, 5);
             assert_eq!((outcome.acknowledged, outcome.bad_replies), (1, 2));
             assert_eq!(outcome.which(), Acknowledged::Some(vec![0b01]));
         }

@@ -1,20 +1,16 @@
 //! Sends a plan of streams, several at a time, closed loop or at a fixed rate, and keeps the books.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::batch::{MeasureHeader, encode_points};
 use crate::connection::Connections;
 use crate::crash::journal::Journal;
 use crate::latency::Latencies;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, lock};
+use crate::load::Load;
 use crate::message_ids::MessageIds;
 use crate::plan::WorkItem;
-use crate::random::mix;
-use crate::read::{read_rows, rows_request};
-use crate::shape::Shape;
-use crate::verify::judge_row;
 use crate::write_stream::{StreamOutcome, write_stream};
 
 /// The time that the client grants a stream of 10,000 points; later ends are counted.
@@ -117,9 +113,8 @@ struct Due {
 }
 
 /// Writes one load; ledger and ids live as long as the load, over several plans.
-pub struct Writer {
-    pub shape: Shape,
-    headers: Vec<MeasureHeader>,
+pub struct Writer<L> {
+    pub load: L,
     connections: Arc<Connections>,
     options: WriterOptions,
     ids: MessageIds,
@@ -129,25 +124,17 @@ pub struct Writer {
     stopped: AtomicBool,
 }
 
-/// A poisoned lock only says that another task panicked; the books stay usable for the report.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Writer {
-    /// A writer of `shape` that continues the books of `ledger`.
+impl<L: Load> Writer<L> {
+    /// A writer of `load` that continues the books of `ledger`.
     pub fn new(
-        shape: Shape,
+        load: L,
         ledger: Ledger,
         journal: Option<Journal>,
         connections: Arc<Connections>,
         options: WriterOptions,
     ) -> Self {
-        let headers =
-            (0..shape.options.measures).map(|measure| MeasureHeader::of_shape(&shape, measure)).collect();
         Writer {
-            shape,
-            headers,
+            load,
             connections,
             options,
             ids: MessageIds::default(),
@@ -221,6 +208,7 @@ impl Writer {
             lock(journal).sent(item, first_id)?;
         }
         ledger.sent(item, first_id);
+        self.load.sent(item);
         let at = self.options.points_per_second.map(|rate| {
             timetable.started + Duration::from_secs_f64(timetable.points as f64 / rate.max(f64::MIN_POSITIVE))
         });
@@ -232,7 +220,7 @@ impl Writer {
     async fn send(&self, due: &Due, totals: &mut WriteTotals) -> Result<bool, String> {
         let points = self.with_ledger(|ledger| ledger.chunking.points(due.item.chunk));
         let Due { item, first_id, at } = *due;
-        let batch = encode_points(&self.shape, &self.headers, points, item.bucket, item.pass, first_id);
+        let batch = self.load.encode(item, points, first_id);
         let waited = at.map_or(Duration::ZERO, |at| at.elapsed());
         let outcome = write_stream(self.connections.take()?, batch, self.options.deadline).await;
         let (clean, which) = (outcome.is_clean(), outcome.which());
@@ -240,6 +228,7 @@ impl Writer {
         if let Some(journal) = &self.journal {
             lock(journal).acknowledged(item, first_id, &which)?;
         }
+        self.load.acknowledged(item, &which);
         lock(&self.ledger).acknowledged(item, first_id, which);
         if !clean {
             return Ok(false);
@@ -247,25 +236,11 @@ impl Writer {
         let opened = self.streams_opened.fetch_add(1, Ordering::Relaxed);
         if self.options.check_every > 0 && opened.is_multiple_of(self.options.check_every) {
             totals.reads_checked += 1;
-            if let Err(text) = self.read_back(item, opened).await {
+            if let Err(text) = self.load.read_back(&self.connections, &self.ledger, item, opened).await {
                 totals.reads_wrong += 1;
                 totals.fault(format!("read your write: {text}"));
             }
         }
         Ok(true)
-    }
-
-    /// Reads one point of a stream that was just acknowledged: it must be there, once, with this or a later write.
-    async fn read_back(&self, item: WorkItem, draw: u64) -> Result<(), String> {
-        let points = self.with_ledger(|ledger| ledger.chunking.points(item.chunk));
-        let count = (points.end - points.start).max(1);
-        let (measure, entity) = self.shape.point(points.start + mix(self.shape.options.seed, draw) % count);
-        let request = rows_request(&self.shape, measure, [entity], item.bucket..=item.bucket, 10);
-        let rows = read_rows(self.connections.take()?, &request).await?;
-        let [row] = rows.as_slice() else {
-            return Err(format!("{} rows instead of 1 for {request:?}", rows.len()));
-        };
-        let judged = self.with_ledger(|ledger| judge_row(&self.shape, ledger, measure, entity, row));
-        judged.map(|_| ()).map_err(|fault| format!("{fault:?}: {row:?}"))
     }
 }

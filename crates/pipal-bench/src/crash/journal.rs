@@ -18,9 +18,18 @@ pub struct JournalHeader {
     pub points_per_stream: u64,
 }
 
-impl JournalHeader {
+/// The first line of a journal: all that tells one load from another.
+pub trait Header: Sized {
     /// How the load cuts its buckets.
-    pub fn chunking(&self) -> Chunking {
+    fn chunking(&self) -> Chunking;
+    /// The line, with its end.
+    fn to_line(&self) -> String;
+    /// Reads the line back.
+    fn parse(line: &str) -> Option<Self>;
+}
+
+impl Header for JournalHeader {
+    fn chunking(&self) -> Chunking {
         let points_per_bucket = u64::from(self.shape.measures) * u64::from(self.shape.entities);
         Chunking { points_per_bucket, points_per_stream: self.points_per_stream }
     }
@@ -56,7 +65,7 @@ pub struct Journal {
 
 impl Journal {
     /// Creates a journal with its header; the file must not exist.
-    pub fn create(path: &Path, header: &JournalHeader) -> Result<Self, String> {
+    pub fn create(path: &Path, header: &impl Header) -> Result<Self, String> {
         let file = OpenOptions::new().create_new(true).append(true).open(path);
         let mut journal =
             Journal { file: file.map_err(|e| format!("cannot create {}: {e}", path.display()))? };
@@ -96,11 +105,11 @@ impl Journal {
 }
 
 /// Reads a journal back.
-pub fn read_journal(path: &Path) -> Result<(JournalHeader, Ledger), String> {
+pub fn read_journal<H: Header>(path: &Path) -> Result<(H, Ledger), String> {
     let file = File::open(path).map_err(|e| format!("cannot open {}: {e}", path.display()))?;
     let mut lines = BufReader::new(file).lines();
     let first = lines.next().transpose().map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let header = first.as_deref().and_then(JournalHeader::parse);
+    let header = first.as_deref().and_then(H::parse);
     let header = header.ok_or_else(|| format!("{} is not a journal of pipal-bench", path.display()))?;
     let mut ledger = Ledger::new(header.chunking());
     for (number, line) in lines.enumerate() {
@@ -158,7 +167,7 @@ mod tests {
         journal.acknowledged(lost, 200, &Acknowledged::None).unwrap();
         journal.acknowledged(broken, 300, &Acknowledged::Some(vec![0b10])).unwrap();
 
-        let (read, ledger) = read_journal(&path).unwrap();
+        let (read, ledger) = read_journal::<JournalHeader>(&path).unwrap();
         assert_eq!(read, header());
         assert_eq!(ledger.acknowledged_version(4, 3), Some(103));
         assert_eq!(ledger.acknowledged_version(4, 7), None);
@@ -176,7 +185,7 @@ mod tests {
             ["", "something else\n", &(header().to_line() + "a 1 1 1 5\n"), &(header().to_line() + "s 1 1\n")]
         {
             std::fs::write(&path, text).unwrap();
-            assert!(read_journal(&path).is_err(), "{text:?}");
+            assert!(read_journal::<JournalHeader>(&path).is_err(), "{text:?}");
         }
     }
 }

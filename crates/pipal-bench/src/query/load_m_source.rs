@@ -99,7 +99,7 @@ impl LoadMSource {
         request.criteria = Some(condition("entity_id", BinaryOp::Eq, id));
         let rows = self.stored.times_within(range).len();
         let stored = Arc::clone(&self.stored);
-        Prepared::new("Q1", &request, rows..=rows).comparing(move |answer| {
+        Prepared::new("Q1", &request, rows..=rows).comparing(move |answer: &QueryResponse| {
             let expected: Vec<(i64, i64)> = stored
                 .times_within(range)
                 .iter()
@@ -132,7 +132,7 @@ impl LoadMSource {
         let entities = self.stored.entities_of(layer).take(TOP_NUMBER).count();
         let rows = if self.stored.times_within(range).is_empty() { 0 } else { entities };
         let stored = Arc::clone(&self.stored);
-        Prepared::new("Q4", &request, rows..=rows).comparing(move |answer| {
+        Prepared::new("Q4", &request, rows..=rows).comparing(move |answer: &QueryResponse| {
             let expected = stored.top_means(measure, layer, range);
             let found: Vec<i64> = answer.data_points.iter().filter_map(value).collect();
             if found == expected { Ok(()) } else { Err(format!("means {found:?} instead of {expected:?}")) }
@@ -150,8 +150,9 @@ impl LoadMSource {
         request.time_range = Some(time_range(range.0, range.1));
         let rows = (count as usize * self.stored.times_within(range).len()).min(LIMIT as usize);
         let stored = Arc::clone(&self.stored);
-        Prepared::new("Q7", &request, rows..=rows)
-            .comparing(move |answer| stored.compare_entities(measure, first..first + count, answer))
+        Prepared::new("Q7", &request, rows..=rows).comparing(move |answer: &QueryResponse| {
+            stored.compare_entities(measure, first..first + count, answer)
+        })
     }
 }
 

@@ -2,20 +2,23 @@
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use pipal_api::measure::v1::{QueryRequest, QueryResponse};
+use pipal_api::measure::v1::QueryRequest;
 use prost::Message;
 
-use crate::random::Random;
+use crate::data_model::DataModel;
+use crate::random::{Random, mix};
 
-/// Compares a decoded answer with what was written.
-pub type Comparison = Box<dyn Fn(&QueryResponse) -> Result<(), String> + Send + Sync>;
+/// Compares an encoded answer with what was written.
+pub type Comparison = Box<dyn Fn(Bytes) -> Result<(), String> + Send + Sync>;
 
 /// The frequencies of the workload model: percent of all reads of an installation, times ten.
-const MODEL_WEIGHTS: [(&str, u32); 10] = [
+const MODEL_WEIGHTS: [(&str, u32); 17] = [
     ("Q1", 520),
     ("Q2", 90),
+    ("Q3", 20),
     ("Q4", 60),
     ("Q5", 20),
     ("Q6", 5),
@@ -24,11 +27,19 @@ const MODEL_WEIGHTS: [(&str, u32); 10] = [
     ("Q9", 20),
     ("Q10", 20),
     ("Q11", 20),
+    ("Q13", 15),
+    ("Q14", 10),
+    ("Q16", 15),
+    ("Q17", 15),
+    ("Q18", 8),
+    ("Q25", 4),
 ];
 
 /// One request, ready for the wire.
 pub struct Prepared {
     pub shape: &'static str,
+    /// Path of the call.
+    pub path: &'static str,
     pub request: Bytes,
     /// How many rows the answer must have.
     pub rows: RangeInclusive<usize>,
@@ -36,23 +47,36 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Encodes a request.
+    /// Encodes a request for points.
     pub fn new(shape: &'static str, request: &QueryRequest, rows: RangeInclusive<usize>) -> Self {
-        Prepared { shape, request: request.encode_to_vec().into(), rows, comparison: None }
+        Self::call(shape, DataModel::Measure.query_path(), request, rows)
+    }
+
+    /// Encodes a request to `path`. Whatever the call, its answer holds its rows in field 1.
+    pub fn call(
+        shape: &'static str,
+        path: &'static str,
+        request: &impl Message,
+        rows: RangeInclusive<usize>,
+    ) -> Self {
+        Prepared { shape, path, request: request.encode_to_vec().into(), rows, comparison: None }
     }
 
     /// Adds a comparison of the whole answer.
-    pub fn comparing(
+    pub fn comparing<Answer: Message + Default>(
         mut self,
-        comparison: impl Fn(&QueryResponse) -> Result<(), String> + Send + Sync + 'static,
+        comparison: impl Fn(&Answer) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.comparison = Some(Box::new(comparison));
+        self.comparison = Some(Box::new(move |answer| {
+            let decoded = Answer::decode(answer).map_err(|error| format!("unreadable answer: {error}"))?;
+            comparison(&decoded)
+        }));
         self
     }
 }
 
 /// A data set that can be asked in some shapes.
-pub trait QuerySource: Sync {
+pub trait QuerySource: Send + Sync {
     /// The shapes that fit the data.
     fn shapes(&self) -> &'static [&'static str];
     /// A random request of a shape; `None` for a shape that does not fit.
@@ -70,6 +94,11 @@ impl Mix {
     pub fn of_model(shapes: &[&str]) -> Self {
         let fitting = MODEL_WEIGHTS.iter().filter(|(shape, _)| shapes.contains(shape));
         Mix { weights: fitting.map(|&(shape, weight)| (shape.to_owned(), weight)).collect() }
+    }
+
+    /// The shapes of the mix.
+    pub fn shapes(&self) -> impl Iterator<Item = &str> {
+        self.weights.iter().map(|(shape, _)| shape.as_str())
     }
 
     fn draw(&self, random: &mut Random) -> &str {
@@ -102,21 +131,64 @@ impl FromStr for Mix {
     }
 }
 
+/// Gives the queries of a run one by one.
+pub trait Feed: Send + Sync {
+    /// The query number `number`; `None` where there is none.
+    fn query(&self, number: u64) -> Option<Arc<Prepared>>;
+}
+
+/// Requests that were encoded ahead, in turn: for data that rests.
+pub struct InTurn(pub Vec<Arc<Prepared>>);
+
+impl Feed for InTurn {
+    fn query(&self, number: u64) -> Option<Arc<Prepared>> {
+        self.0.get(number as usize % self.0.len().max(1)).cloned()
+    }
+}
+
+/// Requests that are encoded when they are due, for data that grows: what an answer must hold depends on what was
+/// acknowledged by then.
+pub struct Live {
+    sources: Vec<Arc<dyn QuerySource>>,
+    mix: Mix,
+    seed: u64,
+}
+
+impl Live {
+    /// Queries of the mix; an error names a shape that no source has.
+    pub fn new(sources: Vec<Arc<dyn QuerySource>>, mix: Mix, seed: u64) -> Result<Self, String> {
+        let known: Vec<&str> = sources.iter().flat_map(|source| source.shapes()).copied().collect();
+        if let Some(shape) = mix.shapes().find(|shape| !known.contains(shape)) {
+            return Err(format!("{shape:?} does not fit the data; known: {known:?}"));
+        }
+        Ok(Live { sources, mix, seed })
+    }
+}
+
+impl Feed for Live {
+    fn query(&self, number: u64) -> Option<Arc<Prepared>> {
+        let mut random = Random::new(mix(self.seed, number));
+        let shape = self.mix.draw(&mut random);
+        self.sources.iter().find_map(|source| source.prepare(shape, &mut random)).map(Arc::new)
+    }
+}
+
 /// Prepares `count` requests of the mix.
 pub fn prepare_all(
     source: &dyn QuerySource,
     mix: &Mix,
     count: usize,
     random: &mut Random,
-) -> Result<Vec<Prepared>, String> {
+) -> Result<InTurn, String> {
     let one = |_| {
         let shape = mix.draw(random).to_owned();
         let known = source.shapes();
         source
             .prepare(&shape, random)
+            .map(Arc::new)
             .ok_or_else(|| format!("{shape:?} does not fit the data; known: {known:?}"))
     };
-    (0..count.max(1)).map(one).collect()
+    (0..count.max(1)).map(one).collect::<Result<_, String>>().map(InTurn)
 }
 
 #[cfg(test)]

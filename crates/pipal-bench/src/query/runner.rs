@@ -6,18 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pipal_api::measure::v1::QueryResponse;
-use prost::Message;
 
 use crate::connection::Connections;
 use crate::latency::Latencies;
 use crate::protobuf::count_fields;
-use crate::query::prepared::Prepared;
-use crate::read::{ANSWER_BYTES_MAX, QUERY_PATH};
+use crate::query::prepared::{Feed, Prepared};
+use crate::read::ANSWER_BYTES_MAX;
 use crate::write_stream::call;
 
-/// Field number of `data_points` in a query response.
-const DATA_POINTS: u32 = 1;
+/// Field number of the rows in every kind of answer: points, elements, traces, lists, properties.
+const ROWS: u32 = 1;
 const FAULT_TEXTS_MAX: usize = 5;
 
 /// How queries are sent.
@@ -77,14 +75,12 @@ impl ShapeTotals {
 
 /// Checks an answer; gives its number of rows.
 fn check(prepared: &Prepared, answer: Bytes, compare: bool) -> Result<usize, String> {
-    let rows = count_fields(&answer, DATA_POINTS)?;
+    let rows = count_fields(&answer, ROWS)?;
     if !prepared.rows.contains(&rows) {
         return Err(format!("{rows} rows instead of {:?}", prepared.rows));
     }
     if compare && let Some(comparison) = &prepared.comparison {
-        let response =
-            QueryResponse::decode(answer).map_err(|error| format!("unreadable answer: {error}"))?;
-        comparison(&response)?;
+        comparison(answer)?;
     }
     Ok(rows)
 }
@@ -92,7 +88,7 @@ fn check(prepared: &Prepared, answer: Bytes, compare: bool) -> Result<usize, Str
 /// Sends the queries in turn until the time is over.
 pub async fn run_queries(
     connections: &Arc<Connections>,
-    queries: Arc<[Prepared]>,
+    queries: Arc<dyn Feed>,
     pace: Pace,
 ) -> Result<QueryTotals, String> {
     let started = Instant::now();
@@ -100,7 +96,7 @@ pub async fn run_queries(
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..pace.in_flight.max(1) {
         let (connections, queries, next) = (Arc::clone(connections), Arc::clone(&queries), Arc::clone(&next));
-        tasks.spawn(async move { send_until(&connections, &queries, pace, started, &next).await });
+        tasks.spawn(async move { send_until(&connections, &*queries, pace, started, &next).await });
     }
     let mut totals = QueryTotals::default();
     while let Some(done) = tasks.join_next().await {
@@ -110,20 +106,20 @@ pub async fn run_queries(
     Ok(totals)
 }
 
-/// Waits until `due` and gives the moment from which the answer is timed. A query that is late counts from when it was
-/// due: the time it stood in line is part of the answer. One that is early counts from the end of the sleep, for the
-/// runtime's timer is as much as a millisecond late, which is no doing of the server.
-async fn begin(due: Instant) -> Instant {
+/// Waits until `due`; true if it had passed already. A query that is late counts from when it was due: the time it
+/// stood in line is part of the answer. One that is early counts from the end of the sleep, for the runtime's timer is as
+/// much as a millisecond late, which is no doing of the server.
+async fn wait(due: Instant) -> bool {
     if due <= Instant::now() {
-        return due;
+        return true;
     }
     tokio::time::sleep_until(due.into()).await;
-    Instant::now()
+    false
 }
 
 async fn send_until(
     connections: &Connections,
-    queries: &[Prepared],
+    queries: &dyn Feed,
     pace: Pace,
     started: Instant,
     next: &AtomicU64,
@@ -138,9 +134,11 @@ async fn send_until(
         if due >= started + pace.duration {
             return Ok(totals);
         }
-        let begun = begin(due).await;
-        let Some(prepared) = queries.get(number as usize % queries.len().max(1)) else { return Ok(totals) };
-        let answer = call(connections.take()?, QUERY_PATH, prepared.request.clone(), ANSWER_BYTES_MAX).await;
+        let late = wait(due).await;
+        let Some(prepared) = queries.query(number) else { return Ok(totals) };
+        let begun = if late && pace.queries_per_second.is_some() { due } else { Instant::now() };
+        let channel = connections.take()?;
+        let answer = call(channel, prepared.path, prepared.request.clone(), ANSWER_BYTES_MAX).await;
         let elapsed = begun.elapsed();
         let shape = totals.shapes.entry(prepared.shape).or_default();
         shape.queries += 1;
@@ -151,7 +149,7 @@ async fn send_until(
                 shape.failed += 1;
                 shape.fault(format!("{:?}: {}", status.code(), status.message()));
             }
-            Ok(answer) => match check(prepared, answer, compare) {
+            Ok(answer) => match check(&prepared, answer, compare) {
                 Ok(rows) => shape.rows += rows as u64,
                 Err(text) => {
                     shape.wrong += 1;
@@ -165,13 +163,15 @@ async fn send_until(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pipal_api::measure::v1::{DataPoint, QueryRequest};
+    use pipal_api::measure::v1::{DataPoint, QueryRequest, QueryResponse};
+    use prost::Message;
 
     #[test]
     fn answers_are_counted_always_and_compared_when_asked() {
-        let prepared = Prepared::new("Q1", &QueryRequest::default(), 2..=3).comparing(|response| {
-            if response.data_points.len() == 2 { Ok(()) } else { Err("not two".into()) }
-        });
+        let prepared =
+            Prepared::new("Q1", &QueryRequest::default(), 2..=3).comparing(|response: &QueryResponse| {
+                if response.data_points.len() == 2 { Ok(()) } else { Err("not two".into()) }
+            });
         let answer = |rows| {
             let data_points = vec![DataPoint::default(); rows];
             Bytes::from(QueryResponse { data_points, ..Default::default() }.encode_to_vec())

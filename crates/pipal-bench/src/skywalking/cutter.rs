@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
 
-use crate::batch::{Batch, BatchBuilder, MeasureHeader};
+use crate::batch::{Batch, BatchBuilder, WriteHeader};
 use crate::message_ids::MessageIds;
 use crate::skywalking::tracker::{Sample, SampleKey};
 
@@ -39,7 +39,7 @@ impl Cutter {
     /// after each point.
     pub fn push(
         &mut self,
-        (number, header): (usize, &MeasureHeader),
+        (number, header): (usize, &WriteHeader),
         time_ms: i64,
         tags: &[u8],
         put_fields: impl FnOnce(&mut Vec<u8>),

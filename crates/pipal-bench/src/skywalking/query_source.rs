@@ -1,23 +1,27 @@
 //! The measure queries of the client on the SkyWalking load (workload model, section 4.3).
 
-use pipal_api::measure::v1::QueryRequest;
 use pipal_api::measure::v1::query_request::{Aggregation, GroupBy, Top};
+use pipal_api::measure::v1::{QueryRequest, TopNRequest, TopNResponse, top_n_list};
 use pipal_api::model::v1::condition::{BinaryOp, MatchOption, match_option};
 use pipal_api::model::v1::logical_expression::LogicalOp;
 use pipal_api::model::v1::{
-    AggregationFunction, Criteria, Int, LogicalExpression, QueryOrder, Sort, TagValue, criteria, tag_value,
+    AggregationFunction, Criteria, Int, QueryOrder, Sort, TagValue, criteria, field_value, tag_value,
 };
 
 use crate::distribution::Zipf;
 use crate::message_ids::now_nanos;
 use crate::query::prepared::{Prepared, QuerySource};
 use crate::random::Random;
-use crate::read::{condition, fields, tags, text_value, texts_value, time_range};
+use crate::read::{and, condition, fields, logical, tags, text_value, texts_value, time_range};
 use crate::skywalking::catalog::{FieldSet, METRICS, Metric, Scope};
 use crate::skywalking::definitions::{Granularity, METADATA_GROUP};
 use crate::skywalking::model::Model;
 use crate::skywalking::round::minute_number;
 
+/// Path of the call for pre-aggregated rankings.
+const TOP_N_PATH: &str = "/banyandb.measure.v1.MeasureService/TopN";
+/// Places of a ranking.
+const RANKED: usize = 10;
 /// The client's LIMIT where it names none.
 const LIMIT: u32 = 10_000;
 /// Steps of one chart at most.
@@ -33,17 +37,10 @@ const ENTITY_ONLY: &[(&str, &[&str])] = &[("storage-only", &["entity_id"])];
 pub struct SkyWalkingSource {
     model: Model,
     service_popularity: Zipf,
-    now_ms: i64,
 }
 
-fn and(left: Criteria, right: Criteria) -> Criteria {
-    logical(LogicalOp::And, left, right)
-}
-
-fn logical(op: LogicalOp, left: Criteria, right: Criteria) -> Criteria {
-    let expression =
-        LogicalExpression { op: op as i32, left: Some(Box::new(left)), right: Some(Box::new(right)) };
-    Criteria { exp: Some(criteria::Exp::Le(Box::new(expression))) }
+fn now_ms() -> i64 {
+    (now_nanos() / 1_000_000) as i64
 }
 
 fn number_value(value: i64) -> TagValue {
@@ -58,7 +55,7 @@ impl SkyWalkingSource {
     /// Queries with the present as end of their ranges.
     pub fn new(model: Model) -> Self {
         let service_popularity = Zipf::new(model.entities(Scope::Service).len(), 1.1);
-        SkyWalkingSource { model, service_popularity, now_ms: (now_nanos() / 1_000_000) as i64 }
+        SkyWalkingSource { model, service_popularity }
     }
 
     /// Granularity and range: 60 % the last 15 to 30 minutes, 25 % 1 to 6 hours, 10 % days in hours, 5 % weeks in days.
@@ -71,13 +68,15 @@ impl SkyWalkingSource {
         };
         let bucket = granularity.bucket_ms();
         // The client's range ends with the start of the step behind the last one.
-        let last = self.now_ms - self.now_ms.rem_euclid(bucket) + bucket;
+        let now_ms = now_ms();
+        let last = now_ms - now_ms.rem_euclid(bucket) + bucket;
         (granularity, last - steps * bucket, steps)
     }
 
     fn minutes(&self, random: &mut Random) -> (i64, i64) {
         let minutes = 15 + random.below(16) as i64;
-        (self.now_ms - minutes * 60_000, self.now_ms)
+        let now_ms = now_ms();
+        (now_ms - minutes * 60_000, now_ms)
     }
 
     fn entity(&self, scope: Scope, random: &mut Random) -> &str {
@@ -143,6 +142,29 @@ impl SkyWalkingSource {
         Prepared::new("Q4", &request, 0..=10)
     }
 
+    /// Q3: the busiest endpoints of a service, from the pre-aggregated ranking.
+    fn ranking(&self, random: &mut Random) -> Prepared {
+        let (first, last) = self.minutes(random);
+        let service = self.entity(Scope::Service, random).to_owned();
+        let equals = equals("service_id", &service);
+        let conditions = match equals.exp {
+            Some(criteria::Exp::Condition(condition)) => vec![condition],
+            _ => Vec::new(),
+        };
+        let request = TopNRequest {
+            groups: vec![Granularity::Minute.group().to_owned()],
+            name: "endpoint_cpm-service".to_owned(),
+            time_range: Some(time_range(first, last)),
+            top_n: RANKED as i32,
+            agg: AggregationFunction::Mean as i32,
+            conditions,
+            field_value_sort: Sort::Desc as i32,
+            ..Default::default()
+        };
+        Prepared::call("Q3", TOP_N_PATH, &request, 0..=1)
+            .comparing(move |answer: &TopNResponse| compare_ranking(answer, &service))
+    }
+
     /// Q5: edges of some services, one row each.
     fn topology(&self, random: &mut Random) -> Prepared {
         let (first, last) = self.minutes(random);
@@ -190,7 +212,8 @@ impl SkyWalkingSource {
     /// Q7: what the client reads back before it continues an hour.
     fn read_back(&self, random: &mut Random) -> Prepared {
         let ids = self.some_ids(Scope::Endpoint, random);
-        let hour = self.now_ms - self.now_ms.rem_euclid(Granularity::Hour.bucket_ms());
+        let now_ms = now_ms();
+        let hour = now_ms - now_ms.rem_euclid(Granularity::Hour.bucket_ms());
         let mut request = self.metric_request("endpoint_resp_time", Granularity::Hour, hour, hour);
         let rows = ids.len();
         request.criteria = Some(condition("entity_id", BinaryOp::In, texts_value(ids)));
@@ -240,7 +263,7 @@ impl SkyWalkingSource {
         let service = self.service_popularity.draw(random);
         let scope = if shape == "Q10" { Scope::Instance } else { Scope::Endpoint };
         let since =
-            condition("last_ping", BinaryOp::Ge, number_value(minute_number(self.now_ms - 7 * 86_400_000)));
+            condition("last_ping", BinaryOp::Ge, number_value(minute_number(now_ms() - 7 * 86_400_000)));
         let of_service = and(equals("service_id", self.model.id(Scope::Service, service)), since);
         let count = self.model.entities(scope).iter().filter(|entity| entity.source == service).count();
         if scope == Scope::Instance {
@@ -266,15 +289,41 @@ impl SkyWalkingSource {
     }
 }
 
+/// At most ten endpoints of the service, each once, the greatest value first.
+fn compare_ranking(answer: &TopNResponse, service: &str) -> Result<(), String> {
+    let items = answer.lists.first().map_or(&[][..], |list| &list.items);
+    let mut ids: Vec<&str> = Vec::with_capacity(items.len());
+    for item in items {
+        let tag = item.entity.iter().find(|tag| tag.key == "entity_id").and_then(|tag| tag.value.as_ref());
+        let Some(tag_value::Value::Str(id)) = tag.and_then(|value| value.value.as_ref()) else {
+            return Err("an item without entity_id".to_owned());
+        };
+        if !id.value.starts_with(service) || ids.contains(&id.value.as_str()) {
+            return Err(format!("endpoint {} is of another service or occurs twice", id.value));
+        }
+        ids.push(&id.value);
+    }
+    let value = |item: &top_n_list::Item| match item.value.as_ref()?.value.as_ref()? {
+        field_value::Value::Int(number) => Some(number.value),
+        _ => None,
+    };
+    let values: Option<Vec<i64>> = items.iter().map(value).collect();
+    match values {
+        Some(values) if values.len() <= RANKED && values.is_sorted_by(|a, b| a >= b) => Ok(()),
+        values => Err(format!("values {values:?} are no ranking of ten")),
+    }
+}
+
 impl QuerySource for SkyWalkingSource {
     fn shapes(&self) -> &'static [&'static str] {
-        &["Q1", "Q2", "Q4", "Q5", "Q6", "Q7", "Q8", "Q9", "Q10", "Q11"]
+        &["Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7", "Q8", "Q9", "Q10", "Q11"]
     }
 
     fn prepare(&self, shape: &str, random: &mut Random) -> Option<Prepared> {
         Some(match shape {
             "Q1" => self.chart("Q1", random),
             "Q2" => self.chart("Q2", random),
+            "Q3" => self.ranking(random),
             "Q4" => self.top(random),
             "Q5" => self.topology(random),
             "Q6" => self.instance_topology(random),
@@ -292,6 +341,26 @@ impl QuerySource for SkyWalkingSource {
 mod tests {
     use super::*;
     use crate::skywalking::tier::Tier;
+    use pipal_api::measure::v1::TopNList;
+    use pipal_api::model::v1::{FieldValue, Tag};
+
+    #[test]
+    fn rankings_with_doubled_foreign_or_unordered_items_are_found() {
+        let ranking = |items: &[(&str, i64)]| {
+            let item = |&(id, value): &(&str, i64)| top_n_list::Item {
+                entity: vec![Tag { key: "entity_id".into(), value: Some(text_value(id)) }],
+                value: Some(FieldValue { value: Some(field_value::Value::Int(Int { value })) }),
+                ..Default::default()
+            };
+            let list = TopNList { items: items.iter().map(item).collect(), ..Default::default() };
+            compare_ranking(&TopNResponse { lists: vec![list], ..Default::default() }, "svc")
+        };
+        assert_eq!(ranking(&[("svc_a", 9), ("svc_b", 9), ("svc_c", 1)]), Ok(()));
+        for wrong in [&[("svc_a", 1), ("svc_b", 2)][..], &[("svc_a", 2), ("svc_a", 1)], &[("other_a", 2)]] {
+            assert!(ranking(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(compare_ranking(&TopNResponse::default(), "svc"), Ok(()));
+    }
 
     #[test]
     fn every_shape_can_be_asked_and_metadata_expects_exact_rows() {

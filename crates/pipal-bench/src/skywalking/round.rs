@@ -1,6 +1,6 @@
 //! One round of the client: every 25 seconds all workers write what they have aggregated.
 
-use crate::batch::MeasureHeader;
+use crate::batch::WriteHeader;
 use crate::protobuf::{put_bytes, put_int_value, put_str_value};
 use crate::random::mix;
 use crate::shape::layer;
@@ -39,7 +39,7 @@ pub struct Round {
 /// The write headers of everything a round may contain; a header's number is its place.
 #[derive(Debug)]
 pub struct Headers {
-    headers: Vec<MeasureHeader>,
+    headers: Vec<WriteHeader>,
 }
 
 /// Edge rows: measure, scope of the edge, scope of its ends.
@@ -67,7 +67,7 @@ impl Headers {
             families.retain(|(_, tags)| !tags.is_empty());
             headers.extend(Granularity::ALL.map(|granularity| {
                 let name = format!("{}{}", metric.name, granularity.suffix());
-                MeasureHeader::new(granularity.group(), &name, &families, &fields)
+                WriteHeader::new(granularity.group(), &name, &families, &fields)
             }));
         }
         for (name, edge, _) in EDGE_ROWS {
@@ -75,7 +75,7 @@ impl Headers {
             let families = [("searchable", searchable), ("storage-only", storage_only)];
             headers.extend(Granularity::ALL.map(|granularity| {
                 let name = format!("{name}{}", granularity.suffix());
-                MeasureHeader::new(granularity.group(), &name, &families, &[])
+                WriteHeader::new(granularity.group(), &name, &families, &[])
             }));
         }
         for (name, searchable, storage_only) in [
@@ -92,12 +92,12 @@ impl Headers {
             ),
         ] {
             let families = [("searchable", searchable), ("storage-only", storage_only)];
-            headers.push(MeasureHeader::new(METADATA_GROUP, name, &families, &[]));
+            headers.push(WriteHeader::new(METADATA_GROUP, name, &families, &[]));
         }
         Headers { headers }
     }
 
-    fn get(&self, number: usize) -> Result<(usize, &MeasureHeader), String> {
+    fn get(&self, number: usize) -> Result<(usize, &WriteHeader), String> {
         self.headers.get(number).map(|header| (number, header)).ok_or_else(|| format!("no header {number}"))
     }
 }

@@ -21,6 +21,14 @@ pub struct Sizes {
     pub endpoints: usize,
 }
 
+/// What an installation of a tier does besides writing metrics (workload model, sections 5.2 and 5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    pub logs_per_second: u32,
+    pub segments_per_second: u32,
+    pub queries_per_second: u32,
+}
+
 /// The tier on the command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TierOptions {
@@ -39,5 +47,16 @@ impl Tier {
             Tier::Large => (4_000, 28_000, 60_000),
         };
         Sizes { services, instances, endpoints }
+    }
+
+    /// Rates of logs, segments and queries.
+    pub fn rates(self) -> Rates {
+        let (logs_per_second, segments_per_second, queries_per_second) = match self {
+            Tier::Smoke => (20, 20, 20),
+            Tier::Small => (360, 444, 20),
+            Tier::Standard => (2_517, 2_220, 100),
+            Tier::Large => (10_000, 10_000, 500),
+        };
+        Rates { logs_per_second, segments_per_second, queries_per_second }
     }
 }

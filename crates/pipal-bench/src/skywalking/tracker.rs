@@ -8,8 +8,9 @@ use pipal_api::model::v1::condition::BinaryOp;
 use prost::Message;
 
 use crate::connection::Connections;
+use crate::data_model::DataModel;
 use crate::random::mix;
-use crate::read::{ANSWER_BYTES_MAX, QUERY_PATH, condition, fields, tags, text_value, time_range};
+use crate::read::{ANSWER_BYTES_MAX, condition, fields, tags, text_value, time_range};
 use crate::skywalking::catalog::METRICS;
 use crate::skywalking::definitions::Granularity;
 use crate::skywalking::model::Model;
@@ -78,7 +79,8 @@ impl Tracker {
             followed.buckets += buckets.len() as u64;
             let request = series_request(model, metric, granularity, entity, &buckets);
             let encoded = request.encode_to_vec().into();
-            let answer = call(connections.take()?, QUERY_PATH, encoded, ANSWER_BYTES_MAX).await;
+            let answer =
+                call(connections.take()?, DataModel::Measure.query_path(), encoded, ANSWER_BYTES_MAX).await;
             let answer = answer.map_err(|status| format!("query {}: {status}", request.name))?;
             let answer =
                 QueryResponse::decode(answer).map_err(|error| format!("unreadable answer: {error}"))?;

@@ -6,6 +6,7 @@ use crate::api::measure::{TopNList, TopNRequest};
 use crate::api::model::{AggregationFunction, Condition, Criteria, Sort, Str, TagValue, TimeRange};
 use crate::api::model::{condition::BinaryOp, criteria::Exp, field_value, tag_value};
 use crate::measure::testing::{MessageBuilder, NOW_MS, World, measure, point};
+use pipal_model::{MemoryLedger, Share};
 use proptest::prelude::*;
 use prost_types::Timestamp;
 

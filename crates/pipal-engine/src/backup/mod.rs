@@ -20,7 +20,7 @@ pub use listing::{ListedFile, Listing};
 pub(crate) use restore::check_restored;
 pub use restore::restore;
 pub(crate) use shelf::Shelf;
-pub use shelf::{SNAPSHOTS_KEPT, SNAPSHOTS_MAX};
+pub use shelf::{SNAPSHOTS_DIR, SNAPSHOTS_KEPT, SNAPSHOTS_MAX, discard};
 
 use std::path::PathBuf;
 

@@ -11,6 +11,8 @@ use pipal_model::{ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Name of the directory below the data directory.
+pub const SNAPSHOTS_DIR: &str = "snapshots";
 /// Before a snapshot is made, the oldest ones go until with the new one these many are left.
 pub const SNAPSHOTS_KEPT: usize = 10;
 /// But younger ones than this stay, as somebody may be copying them.
@@ -147,4 +149,14 @@ fn utc_digits(nanos: i64) -> String {
     let of_day = seconds.rem_euclid(86_400);
     let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}")
+}
+
+/// Removes a snapshot that its maker has copied and needs no more. Works beside a running server.
+pub fn discard(fs: &Arc<dyn FileSystem>, path: &Path) -> Result<()> {
+    let dropped = dropped_dir(path);
+    match fs.rename(path, &dropped) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    fs.remove_dir_all(&dropped)
 }

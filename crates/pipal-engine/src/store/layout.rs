@@ -40,7 +40,7 @@ impl DataDir {
 
     /// Snapshots that were taken.
     pub fn snapshots(&self) -> PathBuf {
-        self.0.join("snapshots")
+        self.0.join(crate::backup::SNAPSHOTS_DIR)
     }
 
     /// A restore that is not complete.

@@ -20,7 +20,9 @@ use support::hooked::HookedFileSystem;
 use support::model::Model;
 use support::random::Random;
 use support::script::put_groups;
-use support::world::{Contents, NOW, ROOT, Request, World, expected, read_all, small_options, unsegmented};
+use support::world::{
+    Contents, NOW, ROOT, Request, World, expected, read_all, segmented, small_options, unsegmented,
+};
 
 type Groups = BTreeMap<GroupId, (GroupOptions, RowPolicy)>;
 
@@ -120,7 +122,7 @@ fn a_snapshot_keeps_parts_that_go_away_while_they_are_linked() {
         engine.drop_group(1, |result| result.unwrap());
         engine.drop_group(3, |result| result.unwrap());
         engine.wait_merges().unwrap();
-        clock.advance(5 * DAY_NANOS);
+        clock.advance(7 * DAY_NANOS);
         assert!(engine.run_retention().unwrap() > 0, "segments of the other groups must expire");
         engine.reap().unwrap();
         was_called.store(true, Ordering::SeqCst);
@@ -184,13 +186,15 @@ fn a_snapshot_is_one_instant_while_others_write_flush_and_merge() {
     }
 }
 
-/// A world with parts, merged parts and rows in memory, before a snapshot.
+/// A small world with parts and rows in memory, before a snapshot.
 fn prepared(disk: &SimulatedFileSystem) -> World {
-    let mut world = world_on(Arc::new(disk.clone()));
+    let mut world = World::new(Arc::new(disk.clone()), small_options());
+    world.put_group(1, segmented(1), RowPolicy::Versioned);
+    world.put_group(SYSTEM_GROUP, unsegmented(), RowPolicy::Document);
     let mut random = Random::new(5);
-    write_some(&mut world, &mut random, 12);
+    write_some(&mut world, &mut random, 6);
     world.engine.flush().unwrap();
-    write_some(&mut world, &mut random, 8);
+    write_some(&mut world, &mut random, 3);
     world
 }
 

@@ -145,6 +145,8 @@ fn compare(fs: &Arc<dyn FileSystem>, listing: &Listing, dir: &Path) -> Result<Ve
             None => problems.push(format!("{path} is missing")),
         }
     }
+    // A temporary name is never the only name of anything, and one that was removed may be back after a power cut.
+    found.retain(|path, _| !path.ends_with(".tmp"));
     problems.extend(found.keys().map(|path| format!("{path} is not in the file {LISTING_NAME}")));
     Ok(problems)
 }

@@ -9,6 +9,7 @@ use crate::api::database::index_rule_registry_service_server::IndexRuleRegistryS
 use crate::api::database::measure_registry_service_server::MeasureRegistryServiceServer;
 use crate::api::database::node_query_service_server::NodeQueryServiceServer;
 use crate::api::database::property_registry_service_server::PropertyRegistryServiceServer;
+use crate::api::database::snapshot_service_server::SnapshotServiceServer;
 use crate::api::database::stream_registry_service_server::StreamRegistryServiceServer;
 use crate::api::database::top_n_aggregation_registry_service_server::TopNAggregationRegistryServiceServer;
 use crate::api::database::trace_registry_service_server::TraceRegistryServiceServer;
@@ -19,7 +20,7 @@ use crate::metrics::ServerMetrics;
 use crate::registry::Registry;
 use crate::services::{
     BarrierService, GroupService, HealthServer, HealthService, NodeIdentity, NodeService, SchemaService,
-    SchemaStatusService,
+    SchemaStatusService, SnapshotService,
 };
 use pipal_model::{Error, Result};
 use std::future::Future;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub message_bytes_max: usize,
     /// Becomes true when the server stops.
     pub stopping: watch::Receiver<bool>,
+    /// Backup snapshots.
+    pub snapshots: SnapshotService,
     /// Queries of measures.
     pub measure_queries: MeasureQueries,
     /// Write streams of measures.
@@ -97,6 +100,7 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     add!(ServiceServer, node.clone());
     add!(NodeQueryServiceServer, node.clone());
     add!(ClusterStateServiceServer, node);
+    add!(SnapshotServiceServer, shared.snapshots.clone());
     let measures =
         Arc::new(MeasureFace { queries: shared.measure_queries.clone(), metrics: shared.metrics.clone() });
     routes.add_service(MeasureRoutes::new(measures, shared.measure_writes.clone(), shared.message_bytes_max));

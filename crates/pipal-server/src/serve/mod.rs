@@ -15,7 +15,7 @@ pub use pipal_engine::AckLevel;
 use crate::measure::{MeasureQueries, QueryThreads, STREAM_BYTES_MAX, WriteContext};
 use crate::metrics::{ServerMetrics, serve_metrics};
 use crate::registry::{EngineGroups, EngineStore, Registry};
-use crate::services::NodeIdentity;
+use crate::services::{NodeIdentity, SnapshotService};
 use pipal_engine::fs::OsFileSystem;
 use pipal_engine::{Engine, RecoveryReport, SystemClock};
 use pipal_model::{Error, MemoryLedger, Result, Share};
@@ -99,6 +99,7 @@ async fn listen(
     let shared = grpc::Shared {
         measure_queries: measure_queries(options, &ledger, engine, &registry, &identity),
         measure_writes: measure_writes(options, &ledger, engine, &registry, &metrics),
+        snapshots: SnapshotService::new(engine.clone(), registry.clone()),
         registry,
         metrics: metrics.clone(),
         identity,

@@ -3,7 +3,7 @@
 mod online;
 
 use clap::Args;
-use pipal_engine::backup::{CopyMode, Listing, copy_snapshot, discard, restore};
+use pipal_engine::backup::{CopyMode, Listing, copy_snapshot, discard, require_empty, restore};
 use pipal_engine::fs::{FileSystem, OsFileSystem};
 use pipal_engine::inspect::require_data_directory;
 use pipal_engine::{Clock, Engine, EngineOptions, SystemClock};
@@ -52,9 +52,10 @@ fn file_system() -> Arc<dyn FileSystem> {
 /// The server does not answer or could not take a snapshot, the target is not empty, the disk is full, the copy does not verify. Nothing of the copy
 /// is left then.
 pub async fn back_up(args: BackupArgs) -> Result<()> {
+    let fs = file_system();
+    require_empty(&fs, &args.target)?;
     let source = Path::new(&args.source);
     let snapshot = if source.is_dir() { take_offline(source)? } else { online::take(&args).await? };
-    let fs = file_system();
     let mode = if args.link { CopyMode::Links } else { CopyMode::Bytes };
     let copied = copy_snapshot(&fs, &snapshot, &args.target, mode);
     // It was made for this copy; without it the files that it holds can go once the database has replaced them.

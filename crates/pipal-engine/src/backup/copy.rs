@@ -46,7 +46,7 @@ pub(crate) fn copy_open_file(fs: &Arc<dyn FileSystem>, from: &dyn ReadableFile, 
 }
 
 /// An error unless a directory is absent or empty.
-pub(crate) fn require_empty(fs: &Arc<dyn FileSystem>, dir: &Path) -> Result<()> {
+pub fn require_empty(fs: &Arc<dyn FileSystem>, dir: &Path) -> Result<()> {
     match fs.list(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

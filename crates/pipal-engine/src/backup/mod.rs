@@ -14,8 +14,8 @@ mod listing;
 mod restore;
 mod shelf;
 
-pub use copy::{CopyMode, copy_snapshot, verify_snapshot};
-pub(crate) use copy::{copy_open_file, require_empty};
+pub(crate) use copy::copy_open_file;
+pub use copy::{CopyMode, copy_snapshot, require_empty, verify_snapshot};
 pub use listing::{ListedFile, Listing};
 pub(crate) use restore::check_restored;
 pub use restore::restore;

@@ -6,7 +6,7 @@ use clap::Args;
 use pipal_engine::backup::{CopyMode, Listing, copy_snapshot, discard, require_empty, restore};
 use pipal_engine::fs::{FileSystem, OsFileSystem};
 use pipal_engine::inspect::require_data_directory;
-use pipal_engine::{Clock, Engine, EngineOptions, SystemClock};
+use pipal_engine::{Clock, Engine, EngineOptions, SYSTEM_GROUP, SystemClock};
 use pipal_model::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,7 +105,7 @@ fn say(what: &str, listing: &Listing, to: &Path) {
         "{what} {} files, {} bytes of {} groups, as of second {} since 1970, to {}",
         listing.files.len(),
         listing.bytes(),
-        listing.groups().len(),
+        listing.groups().iter().filter(|id| **id != SYSTEM_GROUP).count(),
         listing.time_ns.div_euclid(1_000_000_000),
         to.display()
     );

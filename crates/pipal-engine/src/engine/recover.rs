@@ -58,7 +58,10 @@ pub(super) fn open(
     check_restored(&fs, &dir, &context.reaper)?;
     fs.create_dir_all(&dir.groups())?;
     let shelf = Shelf::new(fs.clone(), context.reaper.clone(), dir.snapshots());
-    shelf.sweep()?;
+    if let Err(error) = shelf.sweep() {
+        // Rows do not depend on it.
+        tracing::error!(%error, "leftovers of snapshots stay");
+    }
     let groups = Arc::new(Groups::new(dir.clone(), context.clone()));
 
     let log_options =

@@ -11,6 +11,8 @@ use crate::registry::Registry;
 use pipal_engine::backup::TakenSnapshot;
 use pipal_engine::{Engine, GroupId};
 use pipal_model::{Error, Result};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
 /// In the order of an answer; the schemas come last.
@@ -23,18 +25,24 @@ const SCHEMA_PREFIX: &str = "schema-property/";
 pub struct SnapshotService {
     engine: Engine,
     registry: Registry,
+    /// One after the other, and those that wait hold no thread.
+    turn: Arc<Mutex<()>>,
 }
 
 impl SnapshotService {
     /// A service over the engine; the registry tells which group is of which catalog.
     pub fn new(engine: Engine, registry: Registry) -> Self {
-        SnapshotService { engine, registry }
+        SnapshotService { engine, registry, turn: Arc::default() }
     }
 
     /// Takes a snapshot in a thread that may wait. It is taken to its end even if the caller goes away.
     async fn take(&self) -> Result<TakenSnapshot> {
-        let engine = self.engine.clone();
-        let taken = tokio::task::spawn_blocking(move || engine.take_snapshot()).await;
+        let (engine, turn) = (self.engine.clone(), self.turn.clone().lock_owned().await);
+        let take = move || {
+            let _turn = turn;
+            engine.take_snapshot()
+        };
+        let taken = tokio::task::spawn_blocking(take).await;
         taken.unwrap_or_else(|lost| Err(Error::internal("take snapshot", lost.to_string())))
     }
 

@@ -32,9 +32,9 @@ async fn ask(args: &BackupArgs) -> Result<String> {
     let no_address =
         || Error::invalid("take snapshot", "it is neither a directory nor HOST:PORT").about(address);
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| no_address())?;
-    let connecting = endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT).connect();
+    let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
     let failed = |detail: String| Error::new(ErrorKind::Io, "take snapshot", detail).about(address);
-    let channel = connecting.await.map_err(|error| {
+    let channel = endpoint.connect().await.map_err(|error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         failed(format!("no server answers there, and it is no directory ({cause})"))
     })?;

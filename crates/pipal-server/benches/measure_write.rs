@@ -54,7 +54,10 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     let disk = Arc::new(SimulatedFileSystem::new());
     let (engine, _) = Engine::open(disk, clock.clone(), Path::new("/data"), options).unwrap();
     let store = Arc::new(EngineStore::new(engine.clone()));
-    let registry = Registry::open(store, Arc::new(EngineGroups(engine.clone())), clock).await.unwrap();
+    let ledger = MemoryLedger::unlimited();
+    let (storage, schemas) =
+        (Arc::new(EngineGroups(engine.clone())), ledger.share(Share::Schemas, usize::MAX));
+    let registry = Registry::open(store, storage, clock, schemas).await.unwrap();
     registry.create_group(group()).await.unwrap();
     for number in 0..measures {
         registry.create(definition(number)).await.unwrap();
@@ -62,7 +65,7 @@ async fn context(measures: usize) -> Arc<WriteContext> {
     Arc::new(WriteContext {
         registry,
         sink: Arc::new(Nowhere(engine)),
-        memory: MemoryLedger::unlimited().share(Share::Streams, STREAM_BYTES_MAX),
+        memory: ledger.share(Share::Streams, STREAM_BYTES_MAX),
         stream_bytes_max: STREAM_BYTES_MAX,
         schema_wait: Duration::ZERO,
         metrics: Arc::new(ServerMetrics::default()),

@@ -178,6 +178,10 @@ async fn reflection_knows_the_services_and_scrapes_know_the_calls() {
     for line in [
         "banyandb_liaison_grpc_total_registry_finished{group=\"\",service=\"group\",method=\"create\"} 1\n",
         "banyandb_engine_read_only 0\n",
+        "pipal_memory_reserved_bytes{share=\"rows\"} ",
+        "pipal_memory_limit_bytes{share=\"schemas\"} ",
+        "pipal_memory_refusals_total{share=\"streams\",limit=\"process\"} 0\n",
+        "pipal_memory_process_limit_bytes ",
         "# TYPE banyandb_system_disk gauge\n",
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");

@@ -53,14 +53,14 @@ const QUERIES_BYTES_MIN: usize = 32 << 20;
 /// ... and at most this much.
 const QUERIES_BYTES_MAX: usize = 4 << 30;
 
-/// Schema objects have an eighth of the limit, but at least this much, ...
-const SCHEMAS_BYTES_MIN: usize = 16 << 20;
+/// Schema objects have a quarter of the limit, but at least this much (the busiest known client needs 37 MiB), ...
+const SCHEMAS_BYTES_MIN: usize = 64 << 20;
 /// ... and at most this much.
 const SCHEMAS_BYTES_MAX: usize = 1 << 30;
 /// The least budget that lets the engine work.
 const BUDGET_FLOOR_BYTES: usize = 4 << 20;
 /// The least limit of the whole process.
-const LEDGER_FLOOR_BYTES: usize = 64 << 20;
+const LEDGER_FLOOR_BYTES: usize = 96 << 20;
 
 impl ServeOptions {
     /// A server of this data directory alone on free ports of this machine, as tests want it.
@@ -87,6 +87,10 @@ impl ServeOptions {
 
     fn memory_limit(&self) -> u64 {
         self.memory_limit_bytes.unwrap_or_else(default_memory_limit)
+    }
+
+    fn quarter(&self) -> usize {
+        usize::try_from(self.memory_limit() / 4).unwrap_or(usize::MAX)
     }
 
     /// The memory of the process. Its shares may add up to more than the limit; then the limit decides.
@@ -119,14 +123,12 @@ impl ServeOptions {
 
     /// Bytes that all running queries and answers on their way out may hold: a quarter of the limit.
     pub fn queries_bytes_max(&self) -> usize {
-        let quarter = usize::try_from(self.memory_limit() / 4).unwrap_or(usize::MAX);
-        quarter.clamp(QUERIES_BYTES_MIN, QUERIES_BYTES_MAX)
+        self.quarter().clamp(QUERIES_BYTES_MIN, QUERIES_BYTES_MAX)
     }
 
-    /// Bytes that all schema objects may hold: an eighth of the limit.
+    /// Bytes that all schema objects may hold: a quarter of the limit.
     pub fn schemas_bytes_max(&self) -> usize {
-        let eighth = usize::try_from(self.memory_limit() / 8).unwrap_or(usize::MAX);
-        eighth.clamp(SCHEMAS_BYTES_MIN, SCHEMAS_BYTES_MAX)
+        self.quarter().clamp(SCHEMAS_BYTES_MIN, SCHEMAS_BYTES_MAX)
     }
 
     /// Bytes that all open write streams may hold.
@@ -171,5 +173,26 @@ mod tests {
         assert_eq!(scale(64 << 20, 256 << 20), 32 << 20);
         assert_eq!(scale(64 << 20, 0), BUDGET_FLOOR_BYTES);
         assert_eq!(scale(1 << 10, 0), 1 << 10);
+    }
+
+    /// Inside 256 MiB the server has 192 MiB for what it counts.
+    #[test]
+    fn a_small_limit_leaves_every_share_what_its_work_needs() {
+        let options = ServeOptions { memory_limit_bytes: Some(192 << 20), ..ServeOptions::local("data") };
+        let ledger = options.ledger();
+        let engine = options.engine(&ledger);
+        assert_eq!(ledger.limit(), 192 << 20);
+        let mib = [
+            engine.memory_bytes_max,
+            engine.queue_bytes_max,
+            engine.cache_bytes_max,
+            engine.part_writers_bytes_max,
+            options.write_streams_bytes_max(),
+            options.queries_bytes_max(),
+            options.schemas_bytes_max(),
+        ];
+        assert_eq!(mib.map(|bytes| bytes >> 20), [24, 96, 12, 48, 96, 48, 64]);
+        let none = ServeOptions { memory_limit_bytes: Some(0), ..options };
+        assert_eq!(none.ledger().limit(), LEDGER_FLOOR_BYTES);
     }
 }

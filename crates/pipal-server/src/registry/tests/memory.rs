@@ -41,7 +41,10 @@ async fn an_object_without_room_is_refused_with_the_limit_and_goes_in_when_there
     let refused = Status::from(world.registry.update(larger).await.unwrap_err());
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(world.memory.used(), full, "a refused update takes nothing");
-    assert_eq!(world.registry.create_group(measure_group(&"h".repeat(BYTES))).await.is_err(), true);
+    let group = measure_group(&"h".repeat(BYTES));
+    let refused = Status::from(world.registry.create_group(group).await.unwrap_err());
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(world.memory.used(), full);
 
     world.registry.delete::<Measure>("g", "m00001").await.unwrap();
     assert!(world.memory.used() < full, "what is deleted is given back");

@@ -225,6 +225,23 @@ async fn a_stream_beyond_its_bytes_refuses_messages_and_keeps_what_it_has() {
     assert_eq!(world.context.memory.used(), 0);
 }
 
+/// Rows that are in the engine's hands are charged there; a client that is slow to read its replies holds no more than
+/// the replies.
+#[tokio::test]
+async fn a_stream_gives_the_memory_of_its_rows_back_once_they_are_stored() {
+    use tokio_stream::StreamExt;
+    let world = world().await;
+    let large = "x".repeat(20 << 10);
+    let message = |id: u64| point(id, id as i64).to("m").tags(&[&large, "host"]).encode();
+    let requests: Vec<_> = (1..=10).map(|id| Ok(message(id))).collect();
+    let mut stream = world.stream(tokio_stream::iter(requests));
+    assert_eq!(stream.next().await.unwrap().unwrap().status, OK);
+    assert!(world.context.memory.used() < 20 << 10, "{} bytes", world.context.memory.used());
+    let rest: Vec<_> = stream.collect().await;
+    assert_eq!(rest.len(), 9);
+    assert_eq!(world.context.memory.used(), 0);
+}
+
 #[tokio::test]
 async fn metadata_and_spec_stay_in_force_until_others_come() {
     let s = measure("s")

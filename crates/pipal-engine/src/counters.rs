@@ -74,6 +74,12 @@ counters! {
     merge_bytes,
     /// Microseconds spent in merges.
     merge_micros,
+    /// Snapshots taken.
+    snapshots,
+    /// Snapshots that failed.
+    snapshot_errors,
+    /// Microseconds spent in taking snapshots.
+    snapshot_micros,
     /// Segments removed because they had expired.
     segments_expired,
     /// Things found damaged.

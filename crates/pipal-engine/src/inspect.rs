@@ -107,7 +107,7 @@ pub fn list_quarantine(fs: &Arc<dyn FileSystem>, root: &Path) -> Result<Vec<Stri
     }
 }
 
-fn walk(fs: &Arc<dyn FileSystem>, dir: &Path, visit: &mut dyn FnMut(PathBuf)) -> Result<()> {
+pub(crate) fn walk(fs: &Arc<dyn FileSystem>, dir: &Path, visit: &mut dyn FnMut(PathBuf)) -> Result<()> {
     let entries = match fs.list(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries?,

@@ -3,6 +3,7 @@
 //! It knows rows, layouts and row policies, and nothing of protobuf, of the schema registry or of an async
 //! runtime. Clock and files are traits, so that tests can stop time and cut the power.
 
+pub mod backup;
 pub mod batch;
 pub mod cache;
 pub mod clock;

@@ -148,8 +148,12 @@ async fn a_message_beyond_the_limit_and_an_unknown_service_have_their_codes() {
     let error = server.rules().create(large).await.unwrap_err();
     assert_eq!(error.code(), Code::ResourceExhausted);
     assert!(error.message().starts_with("grpc: received message larger than max ("), "{error}");
-    let mut snapshots = SnapshotServiceClient::new(server.channel.clone());
-    assert_eq!(snapshots.snapshot(SnapshotRequest::default()).await.unwrap_err().code(), Code::Unimplemented);
+    let mut client = tonic::client::Grpc::new(server.channel.clone());
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<CheckRequest, CheckResponse>::default();
+    let path = "/no.such.Service/Call".parse().unwrap();
+    let error = client.unary(tonic::Request::new(CheckRequest::default()), path, codec).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unimplemented);
     server.stop().await;
 }
 
@@ -200,4 +204,27 @@ async fn an_open_watch_does_not_hold_up_a_stop() {
     server.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     assert!(watch.message().await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_names_the_schemas_and_the_catalogs_that_have_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::over(dir.path()).await;
+    server.groups().create(GroupRegistryServiceCreateRequest { group: group("g") }).await.unwrap();
+    let mut client = SnapshotServiceClient::new(server.channel.clone());
+    let answer = client.snapshot(SnapshotRequest::default()).await.unwrap().into_inner();
+    let [schemas] = &answer.snapshots[..] else { panic!("no rows, no entry: {answer:?}") };
+    assert_eq!((schemas.catalog, schemas.error.as_str()), (Catalog::Property as i32, ""));
+    let name = schemas.name.strip_prefix("schema-property/").unwrap();
+    assert!(dir.path().join("snapshots").join(name).join("snapshot").is_file(), "{name}");
+    assert!(server.scrape().await.contains("banyandb_engine_snapshots_total 1\n"));
+
+    // Where snapshots cannot be made the call stays OK and says why.
+    std::fs::remove_dir_all(dir.path().join("snapshots")).unwrap();
+    std::fs::write(dir.path().join("snapshots"), "in the way").unwrap();
+    let answer = client.snapshot(SnapshotRequest::default()).await.unwrap().into_inner();
+    assert!(answer.snapshots.iter().any(|s| s.catalog == Catalog::Measure as i32), "{answer:?}");
+    assert!(answer.snapshots.iter().all(|s| !s.error.is_empty()), "{answer:?}");
+    assert!(server.scrape().await.contains("banyandb_engine_snapshot_errors_total 1\n"));
+    server.stop().await;
 }

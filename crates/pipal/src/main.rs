@@ -1,5 +1,6 @@
 //! Pipal, an observability database.
 
+mod backup;
 mod check;
 mod demo;
 mod inspect;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::DemoOptions),
     Inspect(inspect::InspectArgs),
     Check(check::CheckArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         Command::Demo(options) => block_on(demo::run(options)),
         Command::Inspect(args) => inspect::run(&args).map_err(Into::into),
         Command::Check(args) => check::run(&args).map_err(Into::into),
+        Command::Backup(args) => block_on(backup::back_up(args)),
+        Command::Restore(args) => backup::run_restore(&args).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! The engine as its users see it.
 
+mod backup;
 mod maintain;
 mod recover;
 mod stats;
@@ -8,6 +9,7 @@ mod threads;
 pub use recover::RecoveryReport;
 pub use stats::{EngineStats, GroupData, SegmentData, ShardData};
 
+use crate::backup::Shelf;
 use crate::batch::WriteBatch;
 use crate::clock::Clock;
 use crate::commit::{Applier, Committer, PublishGate, Queue, Request, closed};
@@ -42,6 +44,8 @@ struct Inner {
     /// Without threads of our own, requests are done by the caller, one at a time.
     inline: Mutex<()>,
     is_closed: AtomicBool,
+    /// Snapshots below the data directory; locked while one is made.
+    shelf: Mutex<Shelf>,
     is_disk_full: AtomicBool,
     stop_merges: CancelToken,
     /// How often the present merge was put off for want of memory.

@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::threads::{Bell, Threads};
+use crate::backup::{Shelf, check_restored};
 use crate::batch::{TableRows, join_tables};
 use crate::cache::BlockCache;
 use crate::clock::Clock;
@@ -53,8 +54,14 @@ pub(super) fn open(
     let dir = DataDir::new(root);
     fs.create_dir_all(root)?;
     let lock = fs.lock(&dir.lock_file())?;
-    fs.create_dir_all(&dir.groups())?;
     let context = make_context(&fs, &clock, &dir, &options);
+    check_restored(&fs, &dir, &context.reaper)?;
+    fs.create_dir_all(&dir.groups())?;
+    let shelf = Shelf::new(fs.clone(), context.reaper.clone(), dir.snapshots());
+    if let Err(error) = shelf.sweep() {
+        // Rows do not depend on it.
+        tracing::error!(%error, "leftovers of snapshots stay");
+    }
     let groups = Arc::new(Groups::new(dir.clone(), context.clone()));
 
     let log_options =
@@ -84,6 +91,7 @@ pub(super) fn open(
         applier,
         inline: Mutex::new(()),
         is_closed: AtomicBool::new(false),
+        shelf: Mutex::new(shelf),
         is_disk_full: AtomicBool::new(false),
         stop_merges: CancelToken::default(),
         merge_put_offs: AtomicU32::new(0),

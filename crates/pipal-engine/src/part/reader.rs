@@ -99,6 +99,11 @@ impl Part {
         &self.file.path
     }
 
+    /// The open file, which outlives its name.
+    pub(crate) fn open_file(&self) -> &dyn crate::fs::ReadableFile {
+        &*self.file.file
+    }
+
     /// Who the part is.
     pub fn identity(&self) -> &PartIdentity {
         &self.identity

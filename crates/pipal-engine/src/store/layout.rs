@@ -1,6 +1,6 @@
 //! Names of directories below the data directory.
 //!
-//! `lock`, `log/`, `quarantine/`, and `groups/<incarnation, 16 hex digits>/seg-<UTC start>/shard-<number>/`. A
+//! `lock`, `log/`, `quarantine/`, `snapshots/`, and `groups/<incarnation, 16 hex digits>/seg-<UTC start>/shard-<number>/`. A
 //! group that was deleted is first renamed to end in `.dropped`, which proves that its files may go. No name that
 //! a client chose becomes a path (D-18).
 
@@ -36,6 +36,16 @@ impl DataDir {
 
     pub fn groups(&self) -> PathBuf {
         self.0.join("groups")
+    }
+
+    /// Snapshots that were taken.
+    pub fn snapshots(&self) -> PathBuf {
+        self.0.join(crate::backup::SNAPSHOTS_DIR)
+    }
+
+    /// A restore that is not complete.
+    pub fn restoring(&self) -> PathBuf {
+        self.0.join("restore.tmp")
     }
 
     pub fn group(&self, group: GroupId) -> PathBuf {
@@ -91,7 +101,7 @@ pub(crate) fn segment_dir_name(bounds: SegmentBounds) -> String {
 
 /// Calendar date of a day counted from 1970-01-01 (proleptic Gregorian; H. Hinnant, "chrono-compatible low-level
 /// date algorithms").
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const FILE_NAME: &str = "segment";
 const MAGIC: &[u8; 8] = b"PIPALSEG";
 const FORMAT: u32 = 1;
 
@@ -27,6 +26,9 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
+    /// Name of the file in a segment's directory.
+    pub const NAME: &str = "segment";
+
     fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&FORMAT.to_le_bytes());
@@ -52,21 +54,24 @@ impl SegmentFile {
 
     /// Reads the file in a segment's directory.
     pub fn read(fs: &Arc<dyn FileSystem>, dir: &Path) -> Result<Self> {
-        let path = dir.join(FILE_NAME);
+        let path = dir.join(Self::NAME);
         let bytes = fs.read(&path)?;
         SegmentFile::decode(&bytes)
             .ok_or_else(|| Error::corrupt("read segment", path.display(), "it is not the file of a segment"))
     }
 
-    fn write(&self, fs: &Arc<dyn FileSystem>, dir: &Path) -> Result<()> {
+    /// Writes the file durably into a directory, which is made; gives its length.
+    pub fn write(&self, fs: &Arc<dyn FileSystem>, dir: &Path) -> Result<u64> {
         fs.create_dir_all(dir)?;
         let temporary = dir.join("segment.tmp");
         let mut file = fs.create(&temporary)?;
-        file.append(&self.encode())?;
+        let bytes = self.encode();
+        file.append(&bytes)?;
         file.sync()?;
         drop(file);
-        fs.rename(&temporary, &dir.join(FILE_NAME))?;
-        fs.sync_dir(dir)
+        fs.rename(&temporary, &dir.join(Self::NAME))?;
+        fs.sync_dir(dir)?;
+        Ok(bytes.len() as u64)
     }
 }
 

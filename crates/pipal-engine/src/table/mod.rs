@@ -1,5 +1,6 @@
 //! A table: the rows of one shard of one segment, from memory to parts.
 
+mod backup;
 pub(crate) mod live_part;
 pub(crate) mod manifest;
 mod merge;

@@ -84,16 +84,7 @@ impl Table {
         self.make_dir()?;
         let number = self.next_epoch();
         let path = self.dir.join(part_file_name(number));
-        let identity = PartIdentity {
-            id: self.part_id(number, log_range),
-            group: self.key.group,
-            segment_start: self.key.segment.start,
-            segment_end: self.key.segment.end,
-            shard: self.key.shard,
-            log_first: log_range.0,
-            log_last: log_range.1,
-            parents,
-        };
+        let identity = self.part_identity(number, log_range, parents);
         let mut writer = PartWriter::create(&context.fs, &path, identity, effort)?;
         let table = TableSnapshot::new(self.key.shard, 0, sources);
         let rows = copy_rows(&table, &mut writer, &mut memory, cancel)?;
@@ -120,6 +111,24 @@ impl Table {
             let mut manifests = self.manifests.lock();
             manifests.orphans.extend([temporary.clone(), path.to_path_buf()]);
         })
+    }
+
+    pub(super) fn part_identity(
+        &self,
+        number: u64,
+        log_range: (u64, u64),
+        parents: Vec<u128>,
+    ) -> PartIdentity {
+        PartIdentity {
+            id: self.part_id(number, log_range),
+            group: self.key.group,
+            segment_start: self.key.segment.start,
+            segment_end: self.key.segment.end,
+            shard: self.key.shard,
+            log_first: log_range.0,
+            log_last: log_range.1,
+            parents,
+        }
     }
 
     fn part_id(&self, number: u64, log_range: (u64, u64)) -> u128 {
@@ -229,7 +238,7 @@ fn replace_parts(
 }
 
 /// Copies all rows of a table's sources in the order of parts, identity rules applied. Returns their number.
-fn copy_rows(
+pub(super) fn copy_rows(
     table: &TableSnapshot,
     writer: &mut PartWriter,
     memory: &mut Reservation,

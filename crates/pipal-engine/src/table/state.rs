@@ -52,6 +52,16 @@ impl TableState {
         self.runs().map(|r| r.first_seq).min()
     }
 
+    /// False when there is nothing to keep.
+    pub fn has_rows(&self) -> bool {
+        !self.parts.is_empty() || self.runs().next().is_some()
+    }
+
+    /// The last log position of the rows in parts and memory.
+    pub fn last_seq(&self) -> u64 {
+        self.runs().map(|r| r.last_seq).max().map_or(self.covered_seq, |last| last.max(self.covered_seq))
+    }
+
     /// What a query sees. Sources are not left out by time here: attributes count whatever their time, and each
     /// source prunes its own rows.
     pub fn snapshot(&self, shard: u32) -> TableSnapshot {

@@ -9,6 +9,7 @@ use crate::api::database::index_rule_registry_service_server::IndexRuleRegistryS
 use crate::api::database::measure_registry_service_server::MeasureRegistryServiceServer;
 use crate::api::database::node_query_service_server::NodeQueryServiceServer;
 use crate::api::database::property_registry_service_server::PropertyRegistryServiceServer;
+use crate::api::database::snapshot_service_server::SnapshotServiceServer;
 use crate::api::database::stream_registry_service_server::StreamRegistryServiceServer;
 use crate::api::database::top_n_aggregation_registry_service_server::TopNAggregationRegistryServiceServer;
 use crate::api::database::trace_registry_service_server::TraceRegistryServiceServer;
@@ -25,7 +26,7 @@ use crate::queries::Queries;
 use crate::registry::Registry;
 use crate::services::{
     BarrierService, GroupService, HealthServer, HealthService, NodeIdentity, NodeService, SchemaService,
-    SchemaStatusService,
+    SchemaStatusService, SnapshotService,
 };
 use crate::stream::StreamFace;
 use crate::trace::TraceFace;
@@ -77,6 +78,8 @@ pub struct Shared {
     pub property_queries: PropertyQueries,
     /// Changes of properties.
     pub property_changes: PropertyChanges,
+    /// Backup snapshots.
+    pub snapshots: SnapshotService,
 }
 
 /// All services. What is not registered answers `UNIMPLEMENTED`.
@@ -125,6 +128,7 @@ pub fn routes(shared: &Shared) -> Result<RoutesBuilder> {
     add_model!(Stream, StreamServiceServer, StreamFace);
     add_model!(Trace, TraceServiceServer, TraceFace);
     add!(PropertyServiceServer, property_face(shared));
+    add!(SnapshotServiceServer, shared.snapshots.clone());
     routes.add_service(HealthServer(HealthService::new(shared.stopping.clone())));
     add_reflection(&mut routes)?;
     Ok(routes)

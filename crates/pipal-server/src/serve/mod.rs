@@ -17,7 +17,7 @@ use crate::property::{PropertyChanges, PropertyQueries};
 use crate::queries::Queries;
 use crate::query_threads::QueryThreads;
 use crate::registry::{EngineGroups, EngineStore, Registry};
-use crate::services::NodeIdentity;
+use crate::services::{NodeIdentity, SnapshotService};
 use crate::top_n::TopN;
 use crate::write::{STREAM_BYTES_MAX, WriteContext};
 use pipal_engine::fs::OsFileSystem;
@@ -108,6 +108,7 @@ async fn listen(
         property_queries: property_queries(&queries),
         queries,
         writes: writes(options, &ledger, engine, &registry, &metrics, &top_n),
+        snapshots: SnapshotService::new(engine.clone(), registry.clone()),
         registry,
         metrics: metrics.clone(),
         identity,

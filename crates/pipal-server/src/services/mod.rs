@@ -6,6 +6,7 @@ mod health;
 mod node;
 mod registries;
 mod schema_status;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ pub use health::{CheckRequest, CheckResponse, HealthServer, HealthService};
 pub use node::{NodeIdentity, NodeService};
 pub use registries::SchemaService;
 pub use schema_status::SchemaStatusService;
+pub use snapshot::SnapshotService;
 
 use crate::api::schema::SchemaKey;
 use crate::registry::{Kind, Registry};

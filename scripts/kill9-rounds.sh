@@ -85,13 +85,13 @@ while [ "$round" -lt "$rounds" ]; do
     kill_server
     wait "$writer" || { cat "$work/writer.log" >&2; fail "round $round: the writer met refusals; seed $seed, kept: $work"; }
 
-    # Every second round the server is killed once or twice more soon after its start. While its port is closed it
-    # recovers; afterwards it may flush and merge what it found. Half of the instants are early enough for the former.
-    again=$((round % 2 == 0 ? 1 + RANDOM % 2 : 0))
+    # Then it is killed once or twice more soon after its start. While its port is closed it recovers; afterwards it
+    # may flush and merge what it found. Most instants lie within the time that the last recovery took.
+    again=$((1 + RANDOM % 2))
     while [ "$again" -gt 0 ]; do
         again=$((again - 1))
         start_server
-        sleep 0.$(printf '%03d' $((RANDOM % (RANDOM % 2 ? 60 : 400))))
+        sleep 0.$(printf '%03d' $((RANDOM % (RANDOM % 3 ? ready % 400 + 1 : 400))))
         (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || recovery_kills=$((recovery_kills + 1))
         kill_server
         early_kills=$((early_kills + 1))

@@ -151,14 +151,13 @@ fn measure_writes(
     })
 }
 
-/// Finds the windows of the process before, and starts to publish.
+/// Finds the windows of the process before.
 async fn open_top_n(options: &ServeOptions, engine: &Engine, registry: &Registry) -> Result<TopN> {
     let memory = MemoryPool::new(options.top_n_bytes_max());
     let top_n = TopN::new(engine.clone(), registry.clone(), Arc::new(SystemClock), &memory);
     let recovering = top_n.clone();
     let recovered = tokio::task::spawn_blocking(move || recovering.recover()).await;
     recovered.unwrap_or_else(|lost| Err(Error::internal("open Top-N", lost.to_string())))?;
-    top_n.start().map_err(|cause| Error::io("start thread", "top-n", cause))?;
     Ok(top_n)
 }
 
@@ -204,6 +203,10 @@ impl Server {
     /// The listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
         let Server { started, engine, metrics, top_n, grpc, scrapes, routes, stop: stopping } = self;
+        if let Err(cause) = top_n.start() {
+            close_engine(&engine, Instant::now()).await;
+            return Err(Error::io("start thread", "top-n", cause));
+        }
         if let Ok(address) = grpc.local_addr() {
             tracing::info!(%address, started_ms = started.elapsed().as_secs_f64() * 1_000.0, "ready");
         }

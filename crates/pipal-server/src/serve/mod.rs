@@ -185,7 +185,7 @@ fn writes(
     })
 }
 
-/// Finds the windows of the process before, and starts to publish.
+/// Finds the windows of the process before.
 async fn open_top_n(
     options: &ServeOptions,
     ledger: &MemoryLedger,
@@ -197,7 +197,6 @@ async fn open_top_n(
     let recovering = top_n.clone();
     let recovered = tokio::task::spawn_blocking(move || recovering.recover()).await;
     recovered.unwrap_or_else(|lost| Err(Error::internal("open Top-N", lost.to_string())))?;
-    top_n.start().map_err(|cause| Error::io("start thread", "top-n", cause))?;
     Ok(top_n)
 }
 
@@ -244,6 +243,10 @@ impl Server {
     /// The listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
         let Server { started, engine, ledger, metrics, top_n, grpc, scrapes, routes, stop: stopping } = self;
+        if let Err(cause) = top_n.start() {
+            close_engine(&engine, Instant::now()).await;
+            return Err(Error::io("start thread", "top-n", cause));
+        }
         if let Ok(address) = grpc.local_addr() {
             tracing::info!(%address, started_ms = started.elapsed().as_secs_f64() * 1_000.0, "ready");
         }

@@ -5,8 +5,9 @@
 #   scripts/kill9-rounds.sh [ROUNDS]        default 8; use 200 for a long run
 #
 # Environment: PIPAL, PIPAL_BENCH (binaries), PORT, SEED (of the instants), RATE (points per second), WORK (directory,
-# kept when a round fails), MODELS (measure, stream, trace, joined by commas; default measure), FLUSH (flush age; small, so that a round spans several flushes and merges). A round ends at
-# a random instant after at least two flushes of each of the two shards.
+# kept when a round fails), MODELS (measure, stream, trace, joined by commas; default measure), FLUSH (flush age; small,
+# so that a round spans several flushes and merges). A round ends at a random instant after at least two flushes of
+# each of the two shards.
 # Exit status: 0 if nothing was lost, altered or duplicated.
 set -u
 . "$(dirname "$0")/lib.sh"

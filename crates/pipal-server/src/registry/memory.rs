@@ -9,14 +9,16 @@ use pipal_model::{Error, ErrorKind, Reservation};
 const OBJECT_BYTES: usize = 384;
 /// In memory a message is this many times as large as encoded: every name is a string of its own.
 const EXPANSION: usize = 4;
-/// The same of measures, which are there a second time in the form that writes and queries use.
-const EXPANSION_MEASURE: usize = 20;
+/// The same of resources, which are there a second time in the form that writes and queries use.
+const EXPANSION_COMPILED: usize = 20;
 
 /// About the bytes that an object holds. Measured as the growth of the process with 10,000 objects of a kind: index rules
-/// of 50 encoded bytes take 480, streams of 114 and 253 take 770 and 1,280, measures of 172 and 311 take 3,700 to 4,000
+/// of 50 encoded bytes take 480, streams of 114 and 253 took 770 and 1,280 before they were
+/// compiled too, measures of 172 and 311 take 3,700 to 4,000
 /// and 6,600.
 fn object_bytes<T: SchemaObject>(object: &T) -> usize {
-    let expansion = if T::KIND == Kind::Measure { EXPANSION_MEASURE } else { EXPANSION };
+    let is_compiled = matches!(T::KIND, Kind::Measure | Kind::Stream | Kind::Trace);
+    let expansion = if is_compiled { EXPANSION_COMPILED } else { EXPANSION };
     OBJECT_BYTES + expansion * object.encoded_len()
 }
 

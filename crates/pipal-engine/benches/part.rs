@@ -11,7 +11,8 @@ use pipal_engine::cache::BlockCache;
 use pipal_engine::fs::{FileSystem, OsFileSystem};
 use pipal_engine::part::{Part, PartIdentity, PartWriter, temporary_part_path};
 use pipal_engine::rows::{
-    EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowKind, RowSource,
+    EntitySelector, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowKind,
+    RowSource, SeriesCursor,
 };
 use pipal_model::{ColumnKey, ColumnType, RowPolicy, TimeRange, ValueRef};
 use std::hint::black_box;
@@ -177,8 +178,8 @@ fn point_read(part: &Part, head: &ResourceHead, selector: &EntitySelector, field
     let mut out = RowBatch::new(field);
     let time = TimeRange { begin: START, end: START + 60 * MINUTE - 1 };
     let request = ReadRequest { key: &head.key, time, columns: field };
-    let (mut counts, mut stats) = (Vec::new(), ReadStats::default());
-    part.read(&request, &list, 0..list.len(), &mut out, &mut counts, &mut stats).expect("read");
+    let (mut cursor, mut given, mut stats) = (SeriesCursor::whole(&list), Vec::new(), ReadStats::default());
+    part.read(&request, &list, &mut cursor, ReadLimit::NONE, &mut out, &mut given, &mut stats).expect("read");
     out.len()
 }
 

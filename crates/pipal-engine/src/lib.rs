@@ -22,6 +22,7 @@ mod reaper;
 mod row_format;
 pub mod rows;
 pub mod scan;
+mod series_cursor;
 mod store;
 mod table;
 pub mod table_key;

@@ -1,9 +1,12 @@
 //! Rows between the modules of the engine: kinds, batches, selections, and the trait of everything that holds rows.
 
-use pipal_codec::{Column, column::BytesData};
+use pipal_codec::{Column, ColumnData, column::BytesData};
 use pipal_model::{ColumnKey, Result, RowPolicy, TimeRange};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+
+pub use crate::series_cursor::{PendingRows, SeriesCursor};
 
 /// Most rows of one chunk, the unit in which columns are encoded.
 pub const CHUNK_ROWS_MAX: usize = 8192;
@@ -63,7 +66,7 @@ impl RowBatch {
     }
 
     /// Appends rows of a batch with the same columns.
-    pub fn extend_from(&mut self, other: &RowBatch, rows: std::ops::Range<usize>) {
+    pub fn extend_from(&mut self, other: &RowBatch, rows: Range<usize>) {
         self.extend_head(other, rows.clone());
         for (to, from) in self.columns.iter_mut().zip(&other.columns) {
             to.extend_from(from, rows.clone());
@@ -71,7 +74,7 @@ impl RowBatch {
     }
 
     /// Appends times, versions and tombstones only; the caller appends the columns.
-    pub fn extend_head(&mut self, other: &RowBatch, rows: std::ops::Range<usize>) {
+    pub fn extend_head(&mut self, other: &RowBatch, rows: Range<usize>) {
         if !other.deleted.is_empty() || !self.deleted.is_empty() {
             self.deleted.resize(self.times.len(), false);
             self.deleted.extend(rows.clone().map(|row| other.is_deleted(row)));
@@ -86,6 +89,15 @@ impl RowBatch {
         self.versions.clear();
         self.deleted.clear();
         self.columns.iter_mut().for_each(Column::clear);
+    }
+
+    /// Bytes of the texts of rows.
+    pub fn text_bytes(&self, rows: Range<usize>) -> usize {
+        let texts = self.columns.iter().filter_map(|column| match column.data() {
+            ColumnData::Bytes(values) => Some(rows.clone().map(|row| values.get(row).len()).sum::<usize>()),
+            ColumnData::I64(_) | ColumnData::F64(_) => None,
+        });
+        texts.sum()
     }
 
     /// Bytes held.
@@ -208,6 +220,44 @@ pub struct ReadRequest<'a> {
     pub columns: &'a [ColumnKey],
 }
 
+/// Where a read pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// It gives at most this many rows.
+    pub rows: usize,
+    /// It ends with the chunk, or the row in memory, that takes the texts of the rows to this many bytes.
+    pub bytes: usize,
+}
+
+impl ReadLimit {
+    /// No pause: for readers of one row per series.
+    pub const NONE: ReadLimit = ReadLimit { rows: usize::MAX, bytes: usize::MAX };
+
+    /// True when this much reaches the limit.
+    pub fn is_reached(&self, rows: usize, bytes: usize) -> bool {
+        rows >= self.rows || bytes >= self.bytes
+    }
+}
+
+/// Adjacent rows of one series that a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenRows {
+    /// The series, as a position among those that the cursor wants.
+    pub wanted: u32,
+    /// Number of rows.
+    pub rows: u32,
+}
+
+impl GivenRows {
+    /// Notes rows behind those that were given before.
+    pub fn push(list: &mut Vec<GivenRows>, wanted: u32, rows: u32) {
+        match list.last_mut() {
+            Some(last) if last.wanted == wanted => last.rows += rows,
+            _ => list.push(GivenRows { wanted, rows }),
+        }
+    }
+}
+
 /// Counts of what a read did; printed by query traces and summed into metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadStats {
@@ -257,15 +307,17 @@ pub trait RowSource: Send + Sync {
         terms: &[Box<[u8]>],
         limit: usize,
     ) -> Result<TermMatch>;
-    /// Appends to `out`, which has a column per requested key, the rows in the time range of
-    /// `series[selection]`, in order, and to `counts` the number of rows given for each of these series.
+    /// Appends to `out`, which has a column per requested key, rows in the time range of the cursor's series, in order,
+    /// and moves the cursor behind them, until it is at its end or the limit is reached. `given` tells how many rows are
+    /// of which series; series without such rows are not named. Rows of one series may come in several calls.
     fn read(
         &self,
         request: &ReadRequest<'_>,
         series: &SeriesList,
-        selection: std::ops::Range<usize>,
+        cursor: &mut SeriesCursor,
+        limit: ReadLimit,
         out: &mut RowBatch,
-        counts: &mut Vec<u32>,
+        given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,
     ) -> Result<()>;
 }

@@ -27,6 +27,11 @@ impl TimeRange {
     pub fn overlaps(&self, other: &TimeRange) -> bool {
         self.begin <= other.end && other.begin <= self.end
     }
+
+    /// True when every nanosecond of `other` is inside.
+    pub fn covers(&self, other: &TimeRange) -> bool {
+        self.begin <= other.begin && other.end <= self.end
+    }
 }
 
 /// Unit of a segment interval or of a time to live.

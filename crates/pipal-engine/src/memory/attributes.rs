@@ -5,15 +5,17 @@
 //! that a series has, not their values; the few distinct sets of names are numbered, and a series costs 24 bytes.
 //! The index is derived from the attribute rows of the table's sources and can be rebuilt from them at any time.
 
-use crate::rows::{ReadRequest, ReadStats, ResourceKey, RowBatch, RowKind, RowSource};
+use crate::rows::{
+    GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceKey, RowBatch, RowKind, RowSource, SeriesCursor,
+};
 use hashbrown::HashMap;
 use pipal_codec::Presence;
 use pipal_model::{ColumnKey, Error, ErrorKind, Layout, Result, TimeRange};
 use std::hash::{BuildHasherDefault, Hasher};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
-/// Series of one read while the index is rebuilt.
-const REBUILD_SERIES: usize = 4096;
+/// What is read at once while the index is rebuilt.
+const REBUILD_LIMIT: ReadLimit = ReadLimit { rows: 4096, bytes: 1 << 20 };
 
 /// Attributes that each series has.
 #[derive(Default)]
@@ -56,25 +58,22 @@ impl AttributeIndex {
         let series = source.series(key, &crate::rows::EntitySelector::All)?;
         let request = ReadRequest { key, time: TimeRange::ALL, columns };
         let seed = resource_seed(&key.name);
+        let mut cursor = SeriesCursor::whole(&series);
         let mut batch = RowBatch::new(columns);
-        let mut counts = Vec::new();
-        let mut start = 0;
-        while start < series.len() {
-            let end = (start + REBUILD_SERIES).min(series.len());
+        let mut given = Vec::new();
+        while !cursor.is_at_end() {
             batch.clear();
-            counts.clear();
-            source.read(&request, &series, start..end, &mut batch, &mut counts, &mut ReadStats::default())?;
+            given.clear();
+            let stats = &mut ReadStats::default();
+            source.read(&request, &series, &mut cursor, REBUILD_LIMIT, &mut batch, &mut given, stats)?;
             let mut row = 0;
-            for (i, count) in counts.iter().enumerate() {
-                if *count > 0 {
-                    let has = |c: &usize| batch.columns[*c].presence(row) == Presence::Value;
-                    let set = (0..columns.len()).filter(has).map(|c| columns[c].clone()).collect();
-                    let number = self.number(set);
-                    self.series.insert(xxh3_128_with_seed(series.entity(start + i), seed), number);
-                }
-                row += *count as usize;
+            for GivenRows { wanted, rows } in &given {
+                let has = |c: &usize| batch.columns[*c].presence(row) == Presence::Value;
+                let set = (0..columns.len()).filter(has).map(|c| columns[c].clone()).collect();
+                let number = self.number(set);
+                self.series.insert(xxh3_128_with_seed(series.entity(*wanted as usize), seed), number);
+                row += *rows as usize;
             }
-            start = end;
         }
         Ok(())
     }

@@ -5,8 +5,8 @@
 
 use crate::row_format::{RowHead, ValueReader, decode_head, read_columns};
 use crate::rows::{
-    EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
-    TermMatch,
+    EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
+    RowSource, SeriesCursor, SeriesList, TermMatch,
 };
 use crate::terms::{has_any_of, has_terms};
 use pipal_model::{ColumnKey, Error, Layout, Result, TimeRange};
@@ -199,19 +199,24 @@ impl RowSource for MemRun {
         &self,
         request: &ReadRequest<'_>,
         series: &SeriesList,
-        selection: Range<usize>,
+        cursor: &mut SeriesCursor,
+        limit: ReadLimit,
         out: &mut RowBatch,
-        counts: &mut Vec<u32>,
+        given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,
     ) -> Result<()> {
         let mut targets = TargetCache::new(&self.layouts, request.columns);
-        for index in selection {
-            let (first, count) = series.rows(index);
-            let rows = self.rows.get(first as usize..first as usize + count as usize).unwrap_or_default();
+        let (mut given_rows, mut given_bytes) = (0, 0);
+        while let Some(pending) = cursor.pending(series) {
+            let first = pending.first_row as usize;
+            let rows = self.rows.get(first..first + pending.rows as usize).unwrap_or_default();
             let from = rows.partition_point(|row| row.time < request.time.begin);
-            let to = rows.partition_point(|row| row.time <= request.time.end);
-            let rows = rows.get(from..to).unwrap_or_default();
-            for row in rows {
+            let to = rows.partition_point(|row| row.time <= request.time.end).max(from);
+            let mut end = from;
+            for row in &rows[from..to] {
+                if limit.is_reached(given_rows, given_bytes) {
+                    break;
+                }
                 let head = self.head_of(row)?;
                 if head.deleted || !out.deleted.is_empty() {
                     out.deleted.resize(out.times.len(), false);
@@ -220,10 +225,20 @@ impl RowSource for MemRun {
                 out.times.push(row.time);
                 out.versions.push(row.version);
                 targets.read(&head, &mut out.columns)?;
+                given_rows += 1;
+                given_bytes += head.body.len();
+                end += 1;
             }
-            counts.push(rows.len() as u32);
-            stats.rows += rows.len() as u64;
+            if end > from {
+                GivenRows::push(given, pending.wanted, (end - from) as u32);
+            }
+            if end < to {
+                cursor.advance(series, end as u32);
+                break;
+            }
+            cursor.advance(series, pending.rows);
         }
+        stats.rows += given_rows as u64;
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use super::reader::{Part, inconsistent};
 use super::resources::ResourceEntry;
 use super::wire::Decoded;
 use crate::rows::{
-    EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
-    TermMatch,
+    EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
+    RowSource, SeriesCursor, SeriesList, TermMatch,
 };
 use pipal_codec::{Column, ColumnData, Presence, decode_column};
 use pipal_model::{ColumnKey, Result, TimeRange};
@@ -66,55 +66,75 @@ impl RowSource for Part {
         &self,
         request: &ReadRequest<'_>,
         series: &SeriesList,
-        selection: Range<usize>,
+        cursor: &mut SeriesCursor,
+        limit: ReadLimit,
         out: &mut RowBatch,
-        counts: &mut Vec<u32>,
+        given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,
     ) -> Result<()> {
-        if out.columns.len() != request.columns.len() || selection.end > series.len() {
-            return Err(inconsistent("a batch or a selection that does not fit the request"));
+        if out.columns.len() != request.columns.len() {
+            return Err(inconsistent("a batch that does not fit the request"));
         }
-        let first_count = counts.len();
-        counts.resize(first_count + selection.len(), 0);
         let index = self.index()?;
-        let Some(resource) = self.find_resource(&index, request.key)? else { return Ok(()) };
-        if selection.is_empty() || !resource.time.overlaps(&request.time) {
+        let resource = self.find_resource(&index, request.key)?;
+        let Some(resource) = resource.filter(|resource| resource.time.overlaps(&request.time)) else {
+            cursor.skip_to(series, u64::MAX);
             return Ok(());
-        }
+        };
         let schema = self.misled(index.schemas.get(resource.schema))?;
         let columns = request.columns.iter().map(|key| schema.position(key)).collect();
-        let given = Sink { out, counts: &mut counts[first_count..], columns };
+        let first = out.len();
+        let sink = Sink { out, first, bytes: 0, given, limit, columns };
         let groups = GroupCursor { part: self, index: &index, block: None, group: None };
-        let mut reader = SelectionReader {
+        let mut reader = SeriesReader {
             groups,
             resource: &resource,
             schema_columns: schema.columns.len(),
             time: request.time,
-            sink: given,
+            sink,
             stats,
         };
-        reader.read(series, selection)
+        reader.read(series, cursor)
     }
 }
 
 /// Where rows go.
 struct Sink<'a> {
     out: &'a mut RowBatch,
-    /// Rows given per selected series.
-    counts: &'a mut [u32],
+    /// Rows that were there before.
+    first: usize,
+    /// Bytes of the texts of the rows given.
+    bytes: usize,
+    given: &'a mut Vec<GivenRows>,
+    limit: ReadLimit,
     /// Per wanted column its place in the schema.
     columns: Vec<Option<usize>>,
 }
 
+impl Sink<'_> {
+    /// Rows that may still be given; 0 when the limit is reached.
+    fn room(&self) -> usize {
+        let rows = self.out.len() - self.first;
+        if self.limit.is_reached(rows, self.bytes) { 0 } else { self.limit.rows - rows }
+    }
+}
+
 /// Rows of one series inside a chunk.
 struct Span {
-    /// Number of the series in the selection.
-    series: usize,
+    /// The series, as a position among the wanted ones.
+    wanted: u32,
     /// Rows of the chunk.
     rows: Range<usize>,
 }
 
-struct SelectionReader<'a> {
+/// Rows of a chunk that are given.
+struct Survivors {
+    ranges: Vec<Range<usize>>,
+    /// Where the limit on rows ended the reading: the span and the first row of the chunk that was not given.
+    cut: Option<(usize, usize)>,
+}
+
+struct SeriesReader<'a> {
     groups: GroupCursor<'a>,
     resource: &'a ResourceEntry,
     schema_columns: usize,
@@ -123,55 +143,68 @@ struct SelectionReader<'a> {
     stats: &'a mut ReadStats,
 }
 
-impl SelectionReader<'_> {
-    fn read(&mut self, series: &SeriesList, selection: Range<usize>) -> Result<()> {
-        let mut pending =
-            PendingSeries { series, selection: selection.clone(), at: selection.start, done: 0 };
+impl SeriesReader<'_> {
+    fn read(&mut self, series: &SeriesList, cursor: &mut SeriesCursor) -> Result<()> {
         let mut spans = Vec::new();
-        while let Some(row) = pending.next_row() {
+        while let Some(pending) = cursor.pending(series) {
+            if self.sink.room() == 0 {
+                break;
+            }
+            let row = pending.first_row;
             if row < self.resource.first_row || row >= self.resource.end_row() {
                 return Err(inconsistent("a series of another resource or source"));
             }
             let entry = self.groups.find(row, self.stats)?;
             if !entry.time.overlaps(&self.time) {
                 self.stats.row_groups_pruned += 1;
-                pending.skip_to(entry.end_row());
+                cursor.skip_to(series, entry.end_row());
                 continue;
             }
             let group = self.groups.load(entry, self.stats)?;
             let chunk = self.groups.part.file.located(entry.offset, group.find(row - entry.first_row))?;
             let first_row = entry.first_row + u64::from(chunk.first_row);
-            spans.clear();
-            pending.take_until(first_row, first_row + u64::from(chunk.rows), &mut spans);
+            // Rows that time cannot leave out are taken as far as there is room for them.
+            let most = if self.time.covers(&entry.time) { self.sink.room() } else { usize::MAX };
+            take_spans(cursor, series, first_row..first_row + u64::from(chunk.rows), most, &mut spans);
             let result = self.read_chunk(&group, chunk, &spans);
-            self.groups.part.file.located(entry.offset, result)?;
-        }
-        Ok(())
-    }
-
-    fn read_chunk(&mut self, group: &RowGroup, chunk: ChunkEntry, spans: &[Span]) -> Decoded<()> {
-        let view = ChunkView::parse(group.bytes_of(chunk)?, chunk.rows as usize, self.schema_columns)?;
-        let first = self.sink.out.times.len();
-        let survivors = self.read_times(&view, spans)?;
-        let count = self.sink.out.times.len() - first;
-        if count == 0 {
-            return Ok(());
-        }
-        self.stats.rows += count as u64;
-        self.read_versions(&view, &survivors, first)?;
-        self.read_tombstones(&view, &survivors, first);
-        for (column, place) in self.sink.out.columns.iter_mut().zip(&self.sink.columns) {
-            match place {
-                None => column.push_missing(Presence::Absent, count),
-                Some(place) => read_column(view.column(*place)?, view.rows(), &survivors, count, column)?,
+            if let Some((span, row)) = self.groups.part.file.located(entry.offset, result)? {
+                cursor.go_back(series, spans[span].wanted, first_row + row as u64);
+                break;
             }
         }
         Ok(())
     }
 
-    /// Gives the times inside the time range, counts them per series, and tells the ranges of rows they are of.
-    fn read_times(&mut self, view: &ChunkView<'_>, spans: &[Span]) -> Decoded<Vec<Range<usize>>> {
-        let mut survivors: Vec<Range<usize>> = Vec::with_capacity(spans.len());
+    /// Gives the rows of the spans, and tells where the limit on rows cut them.
+    fn read_chunk(
+        &mut self,
+        group: &RowGroup,
+        chunk: ChunkEntry,
+        spans: &[Span],
+    ) -> Decoded<Option<(usize, usize)>> {
+        let view = ChunkView::parse(group.bytes_of(chunk)?, chunk.rows as usize, self.schema_columns)?;
+        let first = self.sink.out.times.len();
+        let Survivors { ranges, cut } = self.read_times(&view, spans)?;
+        let count = self.sink.out.times.len() - first;
+        if count == 0 {
+            return Ok(cut);
+        }
+        self.stats.rows += count as u64;
+        self.read_versions(&view, &ranges, first)?;
+        self.read_tombstones(&view, &ranges, first);
+        for (column, place) in self.sink.out.columns.iter_mut().zip(&self.sink.columns) {
+            match place {
+                None => column.push_missing(Presence::Absent, count),
+                Some(place) => read_column(view.column(*place)?, view.rows(), &ranges, count, column)?,
+            }
+        }
+        self.sink.bytes += self.sink.out.text_bytes(first..first + count);
+        Ok(cut)
+    }
+
+    /// Gives the times inside the time range, notes them per series, and tells the rows that they are of.
+    fn read_times(&mut self, view: &ChunkView<'_>, spans: &[Span]) -> Decoded<Survivors> {
+        let mut ranges: Vec<Range<usize>> = Vec::with_capacity(spans.len());
         let wanted = spans.iter().map(|span| span.rows.len()).sum();
         let mut times = Vec::new();
         let mut decoded = 0..0;
@@ -188,17 +221,21 @@ impl SelectionReader<'_> {
             if begin == end {
                 continue;
             }
-            self.sink.out.times.extend_from_slice(&times[begin..end]);
-            if let Some(count) = self.sink.counts.get_mut(span.series) {
-                *count += (end - begin) as u32;
+            let given = (end - begin).min(self.sink.room());
+            let range = span.rows.start + begin..span.rows.start + begin + given;
+            if given > 0 {
+                self.sink.out.times.extend_from_slice(&times[begin..begin + given]);
+                GivenRows::push(self.sink.given, span.wanted, given as u32);
+                match ranges.last_mut() {
+                    Some(last) if last.end == range.start => last.end = range.end,
+                    _ => ranges.push(range.clone()),
+                }
             }
-            let range = span.rows.start + begin..span.rows.start + end;
-            match survivors.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => survivors.push(range),
+            if given < end - begin {
+                return Ok(Survivors { ranges, cut: Some((i, range.end)) });
             }
         }
-        Ok(survivors)
+        Ok(Survivors { ranges, cut: None })
     }
 
     fn read_versions(
@@ -265,49 +302,25 @@ fn read_column(
     Ok(())
 }
 
-/// The selected series that were not read to their end yet.
-struct PendingSeries<'a> {
-    series: &'a SeriesList,
-    selection: Range<usize>,
-    /// The present series and how many of its rows are done.
-    at: usize,
-    done: u32,
-}
-
-impl PendingSeries<'_> {
-    fn next_row(&mut self) -> Option<u64> {
-        while self.at < self.selection.end {
-            let (first, rows) = self.series.rows(self.at);
-            if self.done < rows {
-                return Some(first + u64::from(self.done));
-            }
-            self.at += 1;
-            self.done = 0;
+/// Takes pending rows that lie in the rows `chunk` of a chunk, `most` at most, for done, and gives them as spans.
+fn take_spans(
+    cursor: &mut SeriesCursor,
+    series: &SeriesList,
+    chunk: Range<u64>,
+    most: usize,
+    spans: &mut Vec<Span>,
+) {
+    spans.clear();
+    let mut room = most;
+    while let Some(pending) = cursor.pending(series).filter(|pending| chunk.contains(&pending.first_row)) {
+        let start = (pending.first_row - chunk.start) as usize;
+        let taken = room.min(pending.rows_before(chunk.end) as usize);
+        if taken == 0 {
+            break;
         }
-        None
-    }
-
-    /// Takes rows of the present series up to `end`; gives their number.
-    fn advance(&mut self, row: u64, end: u64) -> u64 {
-        let (first, rows) = self.series.rows(self.at);
-        let taken = (first + u64::from(rows)).min(end) - row;
-        self.done += taken as u32;
-        taken
-    }
-
-    fn skip_to(&mut self, end: u64) {
-        while let Some(row) = self.next_row().filter(|&row| row < end) {
-            self.advance(row, end);
-        }
-    }
-
-    /// Gives the spans in a chunk of rows `first..end`.
-    fn take_until(&mut self, first: u64, end: u64, spans: &mut Vec<Span>) {
-        while let Some(row) = self.next_row().filter(|&row| first <= row && row < end) {
-            let start = (row - first) as usize;
-            let taken = self.advance(row, end) as usize;
-            spans.push(Span { series: self.at - self.selection.start, rows: start..start + taken });
-        }
+        spans.push(Span { wanted: pending.wanted, rows: start..start + taken });
+        cursor.advance(series, taken as u32);
+        room -= taken;
     }
 }
 

@@ -5,6 +5,7 @@
 mod cancel;
 mod candidates;
 mod gather;
+mod lane;
 mod rows;
 mod series;
 

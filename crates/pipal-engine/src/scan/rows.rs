@@ -1,15 +1,24 @@
 //! The scan: rows of chosen series, batch by batch.
+//!
+//! Every source is read by a [`Lane`] of its own, some thousand rows at a time. What all lanes have read completely is
+//! merged and given; then the lanes that held the others up read on. So memory is bounded by the number of sources, however many
+//! rows a series has and however large they are. Only rows of one series at one nanosecond are held together.
 
 use super::gather::{Piece, Take, gather};
+use super::lane::{Frontier, Lane};
 use super::{CancelToken, MergedSeries};
-use crate::rows::{CHUNK_ROWS_MAX, ReadRequest, ReadStats, ResourceKey, RowBatch, RowSource};
-use pipal_model::{ColumnKey, Error, Result, RowPolicy, TimeRange};
+use crate::rows::{CHUNK_ROWS_MAX, ReadLimit, ReadRequest, ReadStats, ResourceKey, RowBatch, RowSource};
+use pipal_model::{ColumnKey, Result, RowPolicy, TimeRange};
 use std::sync::Arc;
 
-/// Series are read together until this many stored rows may come of them.
-const ROWS_PER_ROUND: u64 = CHUNK_ROWS_MAX as u64;
-/// Most series that are read together.
+/// Most series that are looked for together.
 const SERIES_PER_ROUND: usize = 1024;
+/// Rows that are read at once from all sources together.
+const ROWS_PER_STEP: usize = CHUNK_ROWS_MAX;
+/// Rows that are read at once from one of many sources.
+const LANE_ROWS_MIN: usize = 512;
+/// Texts that are read at once from all sources together; each of them reads a chunk or a row at least.
+const BYTES_PER_STEP: usize = 4 << 20;
 
 /// What to scan.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +58,13 @@ pub struct Scan<'a> {
     series: &'a MergedSeries,
     chosen: &'a [u32],
     cancel: &'a CancelToken,
+    /// Series of the present round, as a range of `chosen`: the first one that was not given, and the end.
     next: usize,
+    round_end: usize,
+    /// One lane and one batch per source.
+    lanes: Vec<Lane>,
     buffers: Vec<RowBatch>,
+    pieces: Vec<Piece>,
     takes: Vec<Take>,
     /// Series and number of rows, in the order of the takes.
     take_series: Vec<(u32, u32)>,
@@ -76,7 +90,10 @@ impl<'a> Scan<'a> {
             chosen,
             cancel,
             next: 0,
+            round_end: 0,
+            lanes: sources.iter().map(|_| Lane::default()).collect(),
             buffers: sources.iter().map(|_| RowBatch::new(request.columns)).collect(),
+            pieces: Vec::new(),
             takes: Vec::new(),
             take_series: Vec::new(),
             next_take: 0,
@@ -90,17 +107,26 @@ impl<'a> Scan<'a> {
         self.stats
     }
 
+    /// Bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        self.buffers.iter().map(RowBatch::heap_bytes).sum::<usize>()
+            + self.lanes.iter().map(Lane::heap_bytes).sum::<usize>()
+            + self.takes.capacity() * size_of::<Take>()
+            + self.take_series.capacity() * 8
+    }
+
     /// Replaces the rows of `out`, which has the request's columns, by the next ones: at most
     /// [`CHUNK_ROWS_MAX`]. False at the end.
     pub fn next_batch(&mut self, out: &mut ScanBatch) -> Result<bool> {
         out.series.clear();
         out.rows.clear();
+        let Some(policy) = self.policy else { return Ok(false) };
         while self.next_take >= self.takes.len() {
             if self.next >= self.chosen.len() {
                 return Ok(false);
             }
             self.cancel.check()?;
-            self.read_round()?;
+            self.step(policy)?;
         }
         let first = self.next_take;
         let mut rows = 0;
@@ -152,86 +178,93 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn read_round(&mut self) -> Result<()> {
-        let start = self.next;
-        let mut rows = 0;
-        while self.next < self.chosen.len() && self.next - start < SERIES_PER_ROUND {
-            rows += self.series.stored_rows(self.chosen[self.next] as usize);
-            if self.next > start && rows > ROWS_PER_ROUND {
-                break;
-            }
-            self.next += 1;
-        }
-        let round = &self.chosen[start..self.next];
+    /// Reads on and merges what is complete.
+    fn step(&mut self, policy: RowPolicy) -> Result<()> {
         self.takes.clear();
         self.take_series.clear();
         self.next_take = 0;
         self.next_series = 0;
-        let Some(policy) = self.policy else { return Ok(()) };
-        let counts = self.read_sources(policy, round)?;
-        self.gather_round(policy, round, &counts);
+        if self.next >= self.round_end {
+            self.start_round();
+        }
+        self.refill(policy)?;
+        let frontier = self.frontier();
+        while self.next < self.round_end {
+            let series = self.chosen[self.next];
+            match frontier {
+                Some(frontier) if frontier.series <= series => {
+                    if let Some(time) = frontier.time.filter(|_| frontier.series == series) {
+                        self.gather_before(policy, series, time);
+                    }
+                    break;
+                }
+                _ => self.gather(policy, series, |_| true),
+            }
+            self.next += 1;
+        }
         Ok(())
     }
 
-    /// Reads the round's series from each source; returns the counts per source, in the order of the series.
-    fn read_sources(&mut self, policy: RowPolicy, round: &[u32]) -> Result<Vec<Vec<u32>>> {
-        let mut wanted: Vec<Vec<u32>> = vec![Vec::new(); self.sources.len()];
-        for series in round {
+    fn start_round(&mut self) {
+        self.round_end = self.chosen.len().min(self.next + SERIES_PER_ROUND);
+        self.lanes.iter_mut().for_each(Lane::clear);
+        for series in &self.chosen[self.next..self.round_end] {
             for (source, index) in self.series.hits(*series as usize) {
-                wanted[*source as usize].push(*index);
+                self.lanes[*source as usize].want(*index, *series);
             }
         }
+    }
+
+    /// The least of what the lanes have read up to; none when all are at their end.
+    fn frontier(&self) -> Option<Frontier> {
+        self.lanes.iter().zip(&self.buffers).filter_map(|(lane, rows)| lane.frontier(rows)).min()
+    }
+
+    /// Lets the lanes read on that are empty or hold the others up.
+    fn refill(&mut self, policy: RowPolicy) -> Result<()> {
+        let frontier = self.frontier();
+        let active = self.lanes.iter().filter(|lane| !lane.is_at_end()).count().max(1);
+        let limit =
+            ReadLimit { rows: (ROWS_PER_STEP / active).max(LANE_ROWS_MIN), bytes: BYTES_PER_STEP / active };
         // Where an entity has one row only, its time can rule it out but must not bring back an older one.
         let time = if policy.one_row_per_entity() { TimeRange::ALL } else { self.request.time };
         let request = ReadRequest { key: self.request.key, time, columns: self.request.columns };
-        let mut counts = vec![Vec::new(); self.sources.len()];
-        for (source, indices) in wanted.iter().enumerate() {
-            let buffer = &mut self.buffers[source];
-            buffer.clear();
-            let list = self.series.list(source);
-            for run in indices.chunk_by(|a, b| a + 1 == *b) {
-                let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-                let selection = *first as usize..*last as usize + 1;
-                self.sources[source].read(
-                    &request,
-                    list,
-                    selection,
-                    buffer,
-                    &mut counts[source],
-                    &mut self.stats,
-                )?;
-            }
-            if counts[source].len() != indices.len() || !buffer.is_consistent() {
-                return Err(Error::internal("scan", "a source gave another number of series than asked for"));
-            }
-        }
-        Ok(counts)
-    }
-
-    fn gather_round(&mut self, policy: RowPolicy, round: &[u32], counts: &[Vec<u32>]) {
-        let mut next_count = vec![0usize; self.sources.len()];
-        let mut next_row = vec![0u32; self.sources.len()];
-        let mut pieces: Vec<Piece> = Vec::new();
-        for series in round {
-            pieces.clear();
-            for (source, _) in self.series.hits(*series as usize) {
-                let at = *source as usize;
-                let count = counts[at][next_count[at]];
-                next_count[at] += 1;
-                let first = next_row[at];
-                next_row[at] += count;
-                if count > 0 {
-                    pieces.push(Piece { source: *source, rows: first..first + count });
-                }
-            }
-            if pieces.is_empty() {
+        for (i, (lane, rows)) in self.lanes.iter_mut().zip(&mut self.buffers).enumerate() {
+            if lane.is_at_end() || !lane.is_empty() && lane.frontier(rows) != frontier {
                 continue;
             }
-            let ScanRequest { time, collapse, .. } = self.request;
-            let rows = gather(policy, collapse, time, &mut pieces, &self.buffers, &mut self.takes);
-            if rows > 0 {
-                self.take_series.push((*series, rows));
+            let list = self.series.list(i);
+            lane.refill(&*self.sources[i], list, &request, limit, rows, &mut self.stats)?;
+        }
+        Ok(())
+    }
+
+    /// Merges the rows of a series that is read up to a time in all lanes. A source has one row of a time where rows are
+    /// told apart by their times; otherwise more rows of that time may follow, with which these may be equal.
+    fn gather_before(&mut self, policy: RowPolicy, series: u32, time: i64) {
+        match policy {
+            RowPolicy::Versioned => self.gather(policy, series, |row| row <= time),
+            _ if policy.one_row_per_entity() => {}
+            _ => self.gather(policy, series, |row| row < time),
+        }
+    }
+
+    fn gather(&mut self, policy: RowPolicy, series: u32, is_before: impl Fn(i64) -> bool) {
+        self.pieces.clear();
+        for (source, _) in self.series.hits(series as usize) {
+            let times = &self.buffers[*source as usize].times;
+            let rows = self.lanes[*source as usize].take(series, times, &is_before);
+            if !rows.is_empty() {
+                self.pieces.push(Piece { source: *source, rows });
             }
+        }
+        if self.pieces.is_empty() {
+            return;
+        }
+        let ScanRequest { time, collapse, .. } = self.request;
+        let rows = gather(policy, collapse, time, &mut self.pieces, &self.buffers, &mut self.takes);
+        if rows > 0 {
+            self.take_series.push((series, rows));
         }
     }
 }

@@ -3,11 +3,10 @@
 use crate::part::Part;
 use crate::reaper::Reaper;
 use crate::rows::{
-    EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
-    TermMatch,
+    EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
+    RowSource, SeriesCursor, SeriesList, TermMatch,
 };
 use pipal_model::{ColumnKey, Result, TimeRange};
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,11 +90,12 @@ impl RowSource for LivePart {
         &self,
         request: &ReadRequest<'_>,
         series: &SeriesList,
-        selection: Range<usize>,
+        cursor: &mut SeriesCursor,
+        limit: ReadLimit,
         out: &mut RowBatch,
-        counts: &mut Vec<u32>,
+        given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,
     ) -> Result<()> {
-        self.part.read(request, series, selection, out, counts, stats)
+        self.part.read(request, series, cursor, limit, out, given, stats)
     }
 }

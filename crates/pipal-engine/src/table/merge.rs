@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 /// First pause after a failed merge; it doubles with each further failure of the same part (L-09).
 const RETRY_NANOS_MIN: i64 = 1_000_000_000;
 /// What a merge holds whatever its inputs are: batches of rows, a row group, the buffer of the file.
-const MERGE_BATCHES_BYTES: usize = 4 << 20;
+const MERGE_BATCHES_BYTES: usize = 8 << 20;
 /// Longest pause.
 const RETRY_NANOS_MAX: i64 = 60_000_000_000;
 

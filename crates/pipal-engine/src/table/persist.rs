@@ -13,9 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// A batch of rows is there twice while rows are copied: as it was read from the sources and as it is given.
-const BATCH_COPIES: usize = 2;
-
 /// What a part is written from.
 pub(super) struct Inputs {
     pub sources: Vec<Arc<dyn RowSource>>,
@@ -259,7 +256,7 @@ pub(super) fn copy_rows(
                 .collect();
             writer.append(&head, &pieces, &batch.rows)?;
             rows += batch.rows.len() as u64;
-            let read = series.heap_bytes() + BATCH_COPIES * batch.rows.heap_bytes();
+            let read = series.heap_bytes() + scan.heap_bytes() + batch.rows.heap_bytes();
             memory.charge(writer.heap_bytes() + read);
         }
     }

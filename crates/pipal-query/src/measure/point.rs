@@ -181,7 +181,7 @@ impl Collector<'_> {
             }
             let batch_bytes = batch.rows.heap_bytes();
             self.value_bytes += batch_bytes;
-            self.budget.check(batch_bytes + self.bytes())?;
+            self.budget.check(batch_bytes + scan.heap_bytes() + self.bytes())?;
         }
         Ok(())
     }

@@ -303,7 +303,7 @@ impl Reading<'_> {
                 rows = direct;
             }
             self.give(&view, rows, sink);
-            let batch_bytes = batch.rows.heap_bytes() + batch.series.capacity() * 4;
+            let batch_bytes = batch.rows.heap_bytes() + batch.series.capacity() * 4 + scan.heap_bytes();
             self.budget.check(held + batch_bytes + resolver.heap_bytes() + sink.heap_bytes())?;
         }
         Ok(scan.stats())

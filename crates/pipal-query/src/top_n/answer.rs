@@ -78,7 +78,8 @@ impl<'a> Gathering<'a> {
                     self.ranking(bytes, batch.rows.times[row], batch.rows.versions[row])?;
                 }
             }
-            self.budget.check(self.bytes + batch.rows.heap_bytes() + series.heap_bytes())?;
+            self.budget
+                .check(self.bytes + batch.rows.heap_bytes() + scan.heap_bytes() + series.heap_bytes())?;
         }
         Ok(())
     }

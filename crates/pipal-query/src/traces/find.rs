@@ -104,7 +104,7 @@ pub(super) fn scan(
     while scan.next_batch(&mut batch)? {
         let held = visit(&batch);
         let batch_bytes = batch.rows.heap_bytes() + batch.series.capacity() * 4;
-        budget.check(held + 2 * batch_bytes + series.heap_bytes() + chosen.capacity() * 4)?;
+        budget.check(held + batch_bytes + scan.heap_bytes() + series.heap_bytes() + chosen.capacity() * 4)?;
     }
     Ok(())
 }

@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
             let mut scan = table.scan(request, &series, &chosen, sources.cancel)?;
             let mut batch = ScanBatch::new(request.columns);
             while scan.next_batch(&mut batch)? {
-                budget.check(2 * batch.rows.heap_bytes() + series.heap_bytes())?;
+                budget.check(batch.rows.heap_bytes() + scan.heap_bytes() + series.heap_bytes())?;
                 for row in (0..batch.rows.len()).filter(|row| !batch.rows.is_deleted(*row)) {
                     let entity = series.entity(batch.series[row] as usize);
                     let at = wanted.binary_search_by(|(known, _)| known.as_slice().cmp(entity));

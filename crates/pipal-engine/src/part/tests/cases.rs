@@ -6,8 +6,8 @@ use super::world::{
 };
 use crate::part::PartWriter;
 use crate::rows::{
-    CHUNK_ROWS_MAX, EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowKind,
-    RowSource,
+    CHUNK_ROWS_MAX, EntitySelector, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
+    RowKind, RowSource, SeriesCursor,
 };
 use pipal_codec::Effort;
 use pipal_model::value::{encode_int_array, encode_str_array};
@@ -138,8 +138,9 @@ fn row_groups_outside_of_the_time_range_are_not_read() {
     let read = |begin, end| {
         let time = TimeRange { begin, end };
         let request = ReadRequest { key: &resource.head.key, time, columns: &[] };
-        let (mut out, mut counts, mut stats) = (RowBatch::default(), Vec::new(), ReadStats::default());
-        part.read(&request, &list, 0..1, &mut out, &mut counts, &mut stats).unwrap();
+        let (mut out, mut given, mut stats) = (RowBatch::default(), Vec::new(), ReadStats::default());
+        let mut cursor = SeriesCursor::new(vec![0]);
+        part.read(&request, &list, &mut cursor, ReadLimit::NONE, &mut out, &mut given, &mut stats).unwrap();
         stats
     };
     let cold = read(10_000, 10_009);

@@ -49,7 +49,7 @@ const FULL_BUDGET_BYTES: u64 = 512 << 20;
 /// Bytes of all open write streams, unless memory is short.
 const WRITE_STREAMS_BYTES_MAX: usize = 256 << 20;
 /// Bytes of the open windows of Top-N aggregations, unless memory is short.
-const TOP_N_BYTES_MAX: usize = 128 << 20;
+const TOP_N_BYTES_MAX: usize = 32 << 20;
 /// Running queries share at least this much, whatever the limit, ...
 const QUERIES_BYTES_MIN: usize = 32 << 20;
 /// ... and at most this much.

@@ -31,6 +31,7 @@ mod criteria;
 mod definition;
 mod interval;
 mod marks;
+mod names;
 mod processor;
 mod queue;
 mod recover;

@@ -108,19 +108,19 @@ impl Processor {
 
     /// Takes stored rows into their windows.
     pub fn apply(&mut self, stored: Stored) {
-        let Stored { mut rows, touches } = stored;
+        let Stored { mut rows, texts, touches } = stored;
         // The sort is stable: rows of a window keep their order of arrival.
         rows.sort_by_key(|row| row.touch);
         let mut rest = rows.as_slice();
         for (number, touch) in touches.iter().enumerate().filter(|(_, touch)| !touch.is_late()) {
             let (of_touch, behind) = rest.split_at(rest.partition_point(|row| row.touch as usize <= number));
             rest = behind;
-            self.apply_touch(touch, of_touch);
+            self.apply_touch(touch, of_touch, &texts);
             touch.end();
         }
     }
 
-    fn apply_touch(&mut self, touch: &Touch, rows: &[TappedRow]) {
+    fn apply_touch(&mut self, touch: &Touch, rows: &[TappedRow], texts: &[u8]) {
         let is_stored =
             touch.aggregation.marks.lock().get_mut(touch.window).is_none_or(|mark| mark.is_stored);
         let is_known = self.state(&touch.aggregation, &touch.definition).definition.revisions
@@ -134,7 +134,7 @@ impl Processor {
         });
         window.is_changed = true;
         if let Some(held) = &mut window.rows {
-            rows.iter().for_each(|row| held.apply(row.row()));
+            rows.iter().for_each(|row| held.apply(row.row(texts)));
         }
         // Rows that were dropped or read by another definition are found in storage.
         if rows.is_empty() || !is_known {

@@ -28,7 +28,7 @@ impl Queue {
     pub fn push(&self, mut stored: Stored) {
         let mut state = self.state.lock();
         if state.bytes.saturating_add(stored.bytes()) > QUEUE_BYTES_MAX {
-            stored.rows = Vec::new();
+            (stored.rows, stored.texts) = (Vec::new(), Vec::new());
         }
         state.bytes += stored.bytes();
         state.waiting.push(stored);

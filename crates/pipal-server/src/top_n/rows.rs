@@ -5,15 +5,13 @@
 //! value that is replaced by a worse one lets a series back in that was beyond the cut before.
 
 use super::definition::Definition;
+use super::names::Names;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use pipal_query::top_n::{Direction, Number, encode};
 
 /// Most bytes of one ranking. The worst entries beyond it are left out.
 const RANKING_BYTES_MAX: usize = 16 << 20;
-/// What a held row, a series or a group costs besides its bytes, roughly.
-const ROW_BYTES: usize = 64;
-const NAME_BYTES: usize = 64;
-
 /// A row as a window sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowRow<'a> {
@@ -29,34 +27,9 @@ pub struct WindowRow<'a> {
     pub rank: Option<Number>,
 }
 
-/// Byte strings with numbers.
-#[derive(Debug, Default)]
-struct Names(HashMap<Box<[u8]>, u32>);
-
-impl Names {
-    fn number(&mut self, name: &[u8], bytes: &mut usize) -> u32 {
-        if let Some(&number) = self.0.get(name) {
-            return number;
-        }
-        let number = self.0.len() as u32;
-        *bytes += name.len() + NAME_BYTES;
-        self.0.insert(name.into(), number);
-        number
-    }
-
-    fn by_number(&self) -> Vec<&[u8]> {
-        let mut names = vec![&[][..]; self.0.len()];
-        for (name, &number) in &self.0 {
-            if let Some(place) = names.get_mut(number as usize) {
-                *place = name;
-            }
-        }
-        names
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Held {
+    time: i64,
     version: i64,
     rank: Option<(u32, Number)>,
 }
@@ -79,38 +52,53 @@ pub struct Rows {
     groups: Names,
     /// Groups, by number, that changed since they were published.
     changed: Vec<bool>,
-    held: HashMap<(u32, i64), Held>,
-    bytes: usize,
+    /// The first row of each series, by number; most windows have no other.
+    first: Vec<Held>,
+    /// The rows of series at other times.
+    more: HashMap<(u32, i64), Held>,
 }
 
 impl Rows {
-    /// Bytes held, roughly.
+    /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        /// A table is filled to seven eighths, and has a byte of its own per slot.
+        const ENTRY_BYTES: usize = (size_of::<((u32, i64), Held)>() + 1) * 8 / 7;
+        self.series.heap_bytes()
+            + self.groups.heap_bytes()
+            + self.changed.capacity()
+            + self.first.capacity() * size_of::<Held>()
+            + self.more.capacity() * ENTRY_BYTES
     }
 
     /// Takes a row. One with a smaller version than the row of its identity changes nothing; of equal versions the
     /// last counts, as it does in storage.
     pub fn apply(&mut self, row: WindowRow<'_>) {
-        let series = self.series.number(row.entity, &mut self.bytes);
+        let series = self.series.number(row.entity);
         let rank = row.rank.map(|number| (self.group(row.group), number));
-        let new = Held { version: row.version, rank };
-        let old = match self.held.entry((series, row.time)) {
-            hashbrown::hash_map::Entry::Occupied(mut slot) => {
-                if slot.get().version > row.version {
-                    return;
-                }
-                slot.insert(new).rank
-            }
-            hashbrown::hash_map::Entry::Vacant(slot) => {
-                slot.insert(new);
-                self.bytes += ROW_BYTES;
-                None
-            }
-        };
+        let new = Held { time: row.time, version: row.version, rank };
+        let Some(old) = self.replace(series, new) else { return };
         for (group, _) in old.iter().chain(&rank) {
             self.mark(*group);
         }
+    }
+
+    /// Puts a row in the place of the one with its identity, and gives the rank that this one had; none when it stays.
+    fn replace(&mut self, series: u32, new: Held) -> Option<Option<(u32, Number)>> {
+        let held = match self.first.get_mut(series as usize) {
+            None => {
+                self.first.push(new);
+                return Some(None);
+            }
+            Some(first) if first.time == new.time => first,
+            Some(_) => match self.more.entry((series, new.time)) {
+                Entry::Occupied(slot) => slot.into_mut(),
+                Entry::Vacant(slot) => {
+                    slot.insert(new);
+                    return Some(None);
+                }
+            },
+        };
+        (held.version <= new.version).then(|| std::mem::replace(held, new).rank)
     }
 
     /// Makes sure that a group is published, even if it has no entries.
@@ -120,8 +108,8 @@ impl Rows {
     }
 
     fn group(&mut self, group: &[u8]) -> u32 {
-        let number = self.groups.number(group, &mut self.bytes);
-        self.changed.resize(self.groups.0.len(), false);
+        let number = self.groups.number(group);
+        self.changed.resize(self.groups.len(), false);
         number
     }
 
@@ -139,28 +127,28 @@ impl Rows {
     /// The rankings of the groups that changed.
     pub fn rankings(&self, definition: &Definition) -> Vec<Ranking> {
         let mut latest: HashMap<(u32, u32), (i64, Number)> = HashMap::new();
-        for (&(series, time), held) in &self.held {
+        let first = self.first.iter().enumerate().map(|(series, held)| (series as u32, held));
+        for (series, held) in first.chain(self.more.iter().map(|((series, _), held)| (*series, held))) {
             let Some((group, number)) = held.rank else { continue };
             if self.changed.get(group as usize) != Some(&true) {
                 continue;
             }
-            let entry = latest.entry((group, series)).or_insert((time, number));
-            if time > entry.0 {
-                *entry = (time, number);
+            let entry = latest.entry((group, series)).or_insert((held.time, number));
+            if held.time > entry.0 {
+                *entry = (held.time, number);
             }
         }
-        let (series, groups) = (self.series.by_number(), self.groups.by_number());
-        let mut entries: Vec<Vec<(&[u8], Number)>> = vec![Vec::new(); groups.len()];
-        for ((group, at), (_, number)) in latest {
-            if let (Some(list), Some(entity)) = (entries.get_mut(group as usize), series.get(at as usize)) {
-                list.push((entity, number));
+        let mut entries: Vec<Vec<(&[u8], Number)>> = vec![Vec::new(); self.groups.len()];
+        for ((group, series), (_, number)) in latest {
+            if let Some(list) = entries.get_mut(group as usize) {
+                list.push((self.series.name(series), number));
             }
         }
         let mut rankings = Vec::new();
-        for ((group, list), _) in
-            groups.iter().zip(&mut entries).zip(&self.changed).filter(|(_, changed)| **changed)
-        {
-            rankings.extend(cut(definition, group, list));
+        for (group, list) in entries.iter_mut().enumerate() {
+            if self.changed.get(group) == Some(&true) {
+                rankings.extend(cut(definition, self.groups.name(group as u32), list));
+            }
         }
         rankings
     }

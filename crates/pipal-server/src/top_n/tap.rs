@@ -46,18 +46,37 @@ pub fn taps_of(
 #[derive(Debug)]
 pub struct TappedRow {
     pub touch: u32,
-    pub time: i64,
-    pub version: i64,
-    pub entity: Box<[u8]>,
-    pub group: Box<[u8]>,
-    pub rank: Option<Number>,
+    time: i64,
+    version: i64,
+    entity: Text,
+    group: Text,
+    rank: Option<Number>,
+}
+
+/// Bytes among the texts of all rows. A stream of writes holds less than 4 GiB.
+#[derive(Clone, Copy, Debug)]
+struct Text {
+    start: u32,
+    end: u32,
+}
+
+impl Text {
+    fn push(bytes: &[u8], texts: &mut Vec<u8>) -> Text {
+        let start = texts.len() as u32;
+        texts.extend_from_slice(bytes);
+        Text { start, end: texts.len() as u32 }
+    }
+
+    fn of(self, texts: &[u8]) -> &[u8] {
+        texts.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
 }
 
 impl TappedRow {
     /// The row as a window takes it.
-    pub fn row(&self) -> WindowRow<'_> {
+    pub fn row<'a>(&self, texts: &'a [u8]) -> WindowRow<'a> {
         let TappedRow { time, version, rank, .. } = *self;
-        WindowRow { entity: &self.entity, time, version, group: &self.group, rank }
+        WindowRow { entity: self.entity.of(texts), time, version, group: self.group.of(texts), rank }
     }
 }
 
@@ -76,11 +95,12 @@ pub struct Touch {
 #[derive(Debug, Default)]
 pub struct Tap {
     rows: Vec<TappedRow>,
+    /// Entities and groups of the rows.
+    texts: Vec<u8>,
     touches: Vec<Touch>,
     /// Numbers of the touches, by address of the definition and window.
     numbers: HashMap<(usize, i64), u32>,
     group: Vec<u8>,
-    bytes: usize,
 }
 
 impl Tap {
@@ -93,6 +113,10 @@ impl Tap {
         (time, version): (i64, i64),
         values: &[ValueRef<'_>],
     ) {
+        if taps.is_empty() {
+            return;
+        }
+        let entity_text = Text::push(entity, &mut self.texts);
         for tap in taps {
             let definition = &tap.definition;
             let value = |column: usize| {
@@ -104,9 +128,9 @@ impl Tap {
                 false => None,
             };
             let touch = self.touch(tap, definition.window_of(time));
-            let group: Box<[u8]> = if rank.is_some() { self.group.as_slice().into() } else { Box::default() };
-            self.bytes += size_of::<TappedRow>() + entity.len() + group.len();
-            self.rows.push(TappedRow { touch, time, version, entity: entity.into(), group, rank });
+            let group = if rank.is_some() { self.group.as_slice() } else { &[] };
+            let group = Text::push(group, &mut self.texts);
+            self.rows.push(TappedRow { touch, time, version, entity: entity_text, group, rank });
         }
     }
 
@@ -126,17 +150,17 @@ impl Tap {
 
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.rows.len() * size_of::<TappedRow>() + self.texts.len()
     }
 
     /// Ends the batch: decides which rows are late, and adds rows of the ledger.
     pub fn seal(&mut self, top_n: &TopN, batch: &mut WriteBatch) -> Sealed {
-        let Tap { mut rows, mut touches, .. } = std::mem::take(self);
+        let Tap { mut rows, texts, mut touches, .. } = std::mem::take(self);
         for touch in &mut touches {
             touch.begin(top_n, batch);
         }
         rows.retain(|row| touches.get(row.touch as usize).is_some_and(|touch| !touch.is_late));
-        Sealed { top_n: top_n.clone(), rows, touches }
+        Sealed { top_n: top_n.clone(), rows, texts, touches }
     }
 }
 
@@ -186,14 +210,15 @@ impl Touch {
 pub struct Sealed {
     top_n: TopN,
     rows: Vec<TappedRow>,
+    texts: Vec<u8>,
     touches: Vec<Touch>,
 }
 
 impl Sealed {
     /// Hands the rows on if their batch was stored. Called by a thread of the engine, and never waits.
     pub fn committed(mut self, result: &Result<()>) {
-        let (rows, touches) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.touches));
-        let touches: Vec<Touch> = touches.into_iter().collect();
+        let (rows, texts) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.texts));
+        let touches = std::mem::take(&mut self.touches);
         if touches.is_empty() {
             return;
         }
@@ -205,7 +230,7 @@ impl Sealed {
                 mark.is_pending = true;
             }
         }
-        self.top_n.enqueue(Stored { rows, touches });
+        self.top_n.enqueue(Stored { rows, texts, touches });
     }
 }
 
@@ -224,6 +249,8 @@ fn end_all(touches: &[Touch]) {
 pub struct Stored {
     /// The rows; none when there was no room to keep them.
     pub rows: Vec<TappedRow>,
+    /// Their entities and groups.
+    pub texts: Vec<u8>,
     /// The windows that they belong to.
     pub touches: Vec<Touch>,
 }
@@ -231,8 +258,7 @@ pub struct Stored {
 impl Stored {
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
-        let names: usize = self.rows.iter().map(|row| row.entity.len() + row.group.len()).sum();
-        names + self.rows.len() * size_of::<TappedRow>() + self.touches.len() * size_of::<Touch>()
+        self.texts.len() + self.rows.len() * size_of::<TappedRow>() + self.touches.len() * size_of::<Touch>()
     }
 }
 

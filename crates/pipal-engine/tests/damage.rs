@@ -18,8 +18,13 @@ use support::world::{
     Contents, ROOT, Request, World, column, expected, read_table, segmented, small_options, unsegmented,
 };
 
-const MEASURES: GroupId = 1;
+/// Groups whose rows have times, and whose rows are told apart by their entity.
+const SERIES: GroupId = 1;
 const DOCUMENTS: GroupId = 2;
+
+/// Policies of the two groups: measures and documents, logs and series of index mode.
+const POLICIES: [[RowPolicy; 2]; 2] =
+    [[RowPolicy::Versioned, RowPolicy::Document], [RowPolicy::Collapse, RowPolicy::Latest]];
 const THREADS: usize = 2;
 
 fn options() -> EngineOptions {
@@ -37,7 +42,7 @@ fn request(world: &World, group: GroupId, round: i64) -> Request {
     ];
     let layout = Arc::new(Layout::new("thing", policy, columns));
     let row = |i: i64| {
-        let own_entity = if policy == RowPolicy::Versioned { i } else { round * 10 + i };
+        let own_entity = if policy.one_row_per_entity() { round * 10 + i } else { i };
         let mut entity = Vec::new();
         pipal_model::series::push_entity_value(
             ValueRef::Str(format!("e{own_entity}").as_bytes()),
@@ -66,24 +71,24 @@ struct Fixture {
 
 /// Two tables. One has a merged part whose inputs are still there, and a part behind; the other has two parts.
 /// The last rows of both are in the log only.
-fn fixture() -> Fixture {
+fn fixture([series, documents]: [RowPolicy; 2]) -> Fixture {
     let disk = SimulatedFileSystem::new();
     let mut world = World::new(Arc::new(disk.clone()), options());
-    world.put_group(MEASURES, segmented(1), RowPolicy::Versioned);
-    world.put_group(DOCUMENTS, unsegmented(), RowPolicy::Document);
+    world.put_group(SERIES, segmented(1), series);
+    world.put_group(DOCUMENTS, unsegmented(), documents);
     for round in 0..3 {
-        world.write(&request(&world, MEASURES, round));
+        world.write(&request(&world, SERIES, round));
         world.engine.flush().unwrap();
     }
     world.engine.wait_merges().unwrap();
     for round in 3..5 {
         world.write(&request(&world, DOCUMENTS, round));
         if round == 4 {
-            world.write(&request(&world, MEASURES, round));
+            world.write(&request(&world, SERIES, round));
         }
         world.engine.flush().unwrap();
     }
-    world.write(&request(&world, MEASURES, 5));
+    world.write(&request(&world, SERIES, 5));
     world.write(&request(&world, DOCUMENTS, 6));
     let expected = expected(&world.model);
     let clock = world.clock.clone();
@@ -131,10 +136,10 @@ impl Fixture {
         let fs: Arc<dyn FileSystem> = Arc::new(disk.clone());
         let opened = Engine::open(fs.clone(), self.clock.clone(), Path::new(ROOT), options());
         let (engine, report) = opened.unwrap_or_else(|error| panic!("{context}: it does not open: {error}"));
-        engine.put_group(MEASURES, segmented(1)).unwrap();
+        engine.put_group(SERIES, segmented(1)).unwrap();
         engine.put_group(DOCUMENTS, unsegmented()).unwrap();
         let (mut contents, mut errors) = (Contents::new(), Vec::new());
-        for group in [MEASURES, DOCUMENTS] {
+        for group in [SERIES, DOCUMENTS] {
             for segment in engine.snapshot(group, TimeRange::ALL).unwrap().segments {
                 for table in &segment.tables {
                     let key = TableKey { group, segment: segment.bounds, shard: table.shard() };
@@ -225,7 +230,11 @@ fn ruins(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn every_flipped_byte_is_reported_or_does_no_harm() {
-    let fixture = fixture();
+    POLICIES.map(flip_every_byte);
+}
+
+fn flip_every_byte(policies: [RowPolicy; 2]) {
+    let fixture = fixture(policies);
     let files = fixture.disk.files();
     let flips: Vec<(&PathBuf, u64)> =
         files.iter().flat_map(|(path, length)| (0..*length).map(move |at| (path, at * 8 + at % 8))).collect();
@@ -237,7 +246,7 @@ fn every_flipped_byte_is_reported_or_does_no_harm() {
                 while let Some((path, bit)) = flips.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let damaged = fixture.disk.fork();
                     damaged.flip_bit(path, *bit).unwrap();
-                    let context = format!("{} of {}, bit {bit}", path.display(), files.len());
+                    let context = format!("{policies:?}: {} of {}, bit {bit}", path.display(), files.len());
                     fixture.check(&damaged, &context);
                     let fs: Arc<dyn FileSystem> = Arc::new(damaged);
                     let check = check_directory(&fs, Path::new(ROOT)).unwrap();
@@ -251,37 +260,42 @@ fn every_flipped_byte_is_reported_or_does_no_harm() {
 
 #[test]
 fn a_ruined_manifest_is_named_and_costs_nothing() {
-    let fixture = fixture();
-    let manifests = fixture.files(|path| path.extension().is_some_and(|e| e == "snp"));
-    assert_eq!(manifests.len(), 2, "one of each table");
-    for (path, bytes) in manifests {
-        for (how, ruin) in ruins(&bytes) {
-            let context = format!("{} {how}", path.display());
-            let found = fixture.check(&fixture.with(&path, &ruin), &context);
-            assert_eq!(found.contents, fixture.expected, "{context}: the parts tell what belongs together");
-            assert!(found.says(&path), "{context}: {:?}", found.report);
+    for fixture in POLICIES.map(fixture) {
+        let manifests = fixture.files(|path| path.extension().is_some_and(|e| e == "snp"));
+        assert_eq!(manifests.len(), 2, "one of each table");
+        for (path, bytes) in manifests {
+            for (how, ruin) in ruins(&bytes) {
+                let context = format!("{} {how}", path.display());
+                let found = fixture.check(&fixture.with(&path, &ruin), &context);
+                assert_eq!(
+                    found.contents, fixture.expected,
+                    "{context}: the parts tell what belongs together"
+                );
+                assert!(found.says(&path), "{context}: {:?}", found.report);
+            }
         }
     }
 }
 
 #[test]
 fn a_ruined_part_is_named_and_the_rest_is_served() {
-    let fixture = fixture();
-    for group in [MEASURES, DOCUMENTS] {
-        for (number, (path, bytes)) in fixture.live_parts(group).into_iter().enumerate() {
-            for (how, ruin) in ruins(&bytes) {
-                let context = format!("{} {how}", path.display());
-                let found = fixture.check(&fixture.with(&path, &ruin), &context);
-                assert!(found.says(&path), "{context}: {:?}", found.report);
-                let rows = |contents: &Contents| contents.values().map(Vec::len).sum::<usize>();
-                let is_merged = group == MEASURES && number == 0;
-                // The inputs of a merge that are still there take the place of its output.
-                let lost = if is_merged { 0 } else { 3 };
-                let missing = rows(&fixture.expected) - rows(&found.contents);
-                assert!(
-                    missing == lost,
-                    "{context}: {missing} rows are missing, and {lost} were in the part"
-                );
+    for fixture in POLICIES.map(fixture) {
+        for group in [SERIES, DOCUMENTS] {
+            for (number, (path, bytes)) in fixture.live_parts(group).into_iter().enumerate() {
+                for (how, ruin) in ruins(&bytes) {
+                    let context = format!("{} {how}", path.display());
+                    let found = fixture.check(&fixture.with(&path, &ruin), &context);
+                    assert!(found.says(&path), "{context}: {:?}", found.report);
+                    let rows = |contents: &Contents| contents.values().map(Vec::len).sum::<usize>();
+                    let is_merged = group == SERIES && number == 0;
+                    // The inputs of a merge that are still there take the place of its output.
+                    let lost = if is_merged { 0 } else { 3 };
+                    let missing = rows(&fixture.expected) - rows(&found.contents);
+                    assert!(
+                        missing == lost,
+                        "{context}: {missing} rows are missing, and {lost} were in the part"
+                    );
+                }
             }
         }
     }
@@ -289,36 +303,38 @@ fn a_ruined_part_is_named_and_the_rest_is_served() {
 
 #[test]
 fn a_ruined_segment_file_is_named_and_costs_nothing() {
-    let fixture = fixture();
-    let segments = fixture.files(|path| path.ends_with("segment"));
-    assert_eq!(segments.len(), 2);
-    for (path, bytes) in segments {
-        for (how, ruin) in ruins(&bytes) {
-            let context = format!("{} {how}", path.display());
-            let found = fixture.check(&fixture.with(&path, &ruin), &context);
-            assert_eq!(found.contents, fixture.expected, "{context}: the parts know where they belong");
-            assert!(found.says(&path), "{context}: {:?}", found.report);
+    for fixture in POLICIES.map(fixture) {
+        let segments = fixture.files(|path| path.ends_with("segment"));
+        assert_eq!(segments.len(), 2);
+        for (path, bytes) in segments {
+            for (how, ruin) in ruins(&bytes) {
+                let context = format!("{} {how}", path.display());
+                let found = fixture.check(&fixture.with(&path, &ruin), &context);
+                assert_eq!(found.contents, fixture.expected, "{context}: the parts know where they belong");
+                assert!(found.says(&path), "{context}: {:?}", found.report);
+            }
         }
     }
 }
 
 #[test]
 fn a_ruined_log_is_named_and_flushed_rows_are_served() {
-    let fixture = fixture();
-    let logs = fixture.files(|path| path.extension().is_some_and(|e| e == "log"));
-    assert!(!logs.is_empty());
-    for (path, bytes) in logs {
-        for (how, ruin) in ruins(&bytes) {
-            let context = format!("{} {how}", path.display());
-            let found = fixture.check(&fixture.with(&path, &ruin), &context);
-            assert!(found.says(&path), "{context}: {:?}", found.report);
-            assert!(found.errors.is_empty(), "{context}: {:?}", found.errors);
-            for (table, rows) in &fixture.expected {
-                let missing = rows.len() - found.contents[table].len();
-                assert!(
-                    missing <= 3,
-                    "{context}: {missing} rows of {table} are missing, and 3 were in the log only"
-                );
+    for fixture in POLICIES.map(fixture) {
+        let logs = fixture.files(|path| path.extension().is_some_and(|e| e == "log"));
+        assert!(!logs.is_empty());
+        for (path, bytes) in logs {
+            for (how, ruin) in ruins(&bytes) {
+                let context = format!("{} {how}", path.display());
+                let found = fixture.check(&fixture.with(&path, &ruin), &context);
+                assert!(found.says(&path), "{context}: {:?}", found.report);
+                assert!(found.errors.is_empty(), "{context}: {:?}", found.errors);
+                for (table, rows) in &fixture.expected {
+                    let missing = rows.len() - found.contents[table].len();
+                    assert!(
+                        missing <= 3,
+                        "{context}: {missing} rows of {table} are missing, and 3 were in the log only"
+                    );
+                }
             }
         }
     }
@@ -328,12 +344,13 @@ fn a_ruined_log_is_named_and_flushed_rows_are_served() {
 /// the log any more, so it must be set aside, although its positions lie above what the live parts cover.
 #[test]
 fn parts_behind_a_gap_are_set_aside_when_the_manifest_is_lost_too() {
-    let fixture = fixture();
-    let (manifest, _) =
-        fixture.files(|p| p.starts_with(group_dir(DOCUMENTS)) && p.extension().is_some()).remove(0);
-    let parts = fixture.live_parts(DOCUMENTS);
-    let disk = fixture.with(&manifest, b"");
-    disk.overwrite(&parts[0].0, b"").unwrap();
-    let found = fixture.check(&disk, "manifest and first part lost");
-    assert!(found.says(&manifest) && found.says(&parts[0].0));
+    for fixture in POLICIES.map(fixture) {
+        let (manifest, _) =
+            fixture.files(|p| p.starts_with(group_dir(DOCUMENTS)) && p.extension().is_some()).remove(0);
+        let parts = fixture.live_parts(DOCUMENTS);
+        let disk = fixture.with(&manifest, b"");
+        disk.overwrite(&parts[0].0, b"").unwrap();
+        let found = fixture.check(&disk, "manifest and first part lost");
+        assert!(found.says(&manifest) && found.says(&parts[0].0));
+    }
 }

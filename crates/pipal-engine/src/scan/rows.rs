@@ -13,12 +13,10 @@ use std::sync::Arc;
 
 /// Most series that are looked for together.
 const SERIES_PER_ROUND: usize = 1024;
-/// Rows that are read at once from all sources together.
-const ROWS_PER_STEP: usize = CHUNK_ROWS_MAX;
-/// Rows that are read at once from one of many sources.
-const LANE_ROWS_MIN: usize = 512;
-/// Texts that are read at once from all sources together; each of them reads a chunk or a row at least.
-const BYTES_PER_STEP: usize = 4 << 20;
+/// What is read at once from all sources together; each of them reads a chunk or a row at least.
+const STEP: ReadLimit = ReadLimit { rows: CHUNK_ROWS_MAX, bytes: 4 << 20 };
+/// However many sources there are, each reads at least this part of the rows of a step.
+const LANES_MAX: usize = 16;
 
 /// What to scan.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +59,7 @@ pub struct Scan<'a> {
     /// Series of the present round, as a range of `chosen`: the first one that was not given, and the end.
     next: usize,
     round_end: usize,
+    step: ReadLimit,
     /// One lane and one batch per source.
     lanes: Vec<Lane>,
     buffers: Vec<RowBatch>,
@@ -91,6 +90,7 @@ impl<'a> Scan<'a> {
             cancel,
             next: 0,
             round_end: 0,
+            step: STEP,
             lanes: sources.iter().map(|_| Lane::default()).collect(),
             buffers: sources.iter().map(|_| RowBatch::new(request.columns)).collect(),
             pieces: Vec::new(),
@@ -268,3 +268,6 @@ impl<'a> Scan<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@
 #   scripts/kill9-rounds.sh [ROUNDS]        default 8; use 200 for a long run
 #
 # Environment: PIPAL, PIPAL_BENCH (binaries), PORT, SEED (of the instants), RATE (points per second), WORK (directory,
-# kept when a round fails), MODELS (measure, stream, trace, joined by commas; default measure), FLUSH (flush age; small,
+# kept when a round fails), MODELS (measure, stream, trace, joined by commas; default measure), DOCUMENTS (number of
+# documents that are applied again and again, default 0), FLUSH (flush age; small,
 # so that a round spans several flushes and merges). A round ends at a random instant after at least two flushes of
 # each of the two shards.
 # Exit status: 0 if nothing was lost, altered or duplicated.
@@ -15,6 +16,7 @@ set -u
 rounds=${1:-8}
 rate=${RATE:-15000}
 models=${MODELS:-measure}
+documents=${DOCUMENTS:-0}
 flush=${FLUSH:-700ms}
 flushes_min=4
 flush_wait_ms=30000
@@ -30,7 +32,7 @@ ready_max=0
 need_binaries
 mkdir -p "$work"
 RANDOM=$seed
-echo "kill -9 rounds: $rounds, seed $seed, $models, $rate points/s, flush after $flush, in $work"
+echo "kill -9 rounds: $rounds, seed $seed, $models, $documents documents, $rate points/s, flush after $flush, in $work"
 
 stop_server() {
     [ -n "$server" ] || return 0
@@ -76,7 +78,7 @@ await_server
 while [ "$round" -lt "$rounds" ]; do
     round=$((round + 1))
     "$PIPAL_BENCH" crash-writer --addr "$ADDR" --journal "$journal" --rate "$rate" --duration-s 120 \
-        --models "$models" --group crash --measures 4 --entities 250 --points-per-stream 250 --streams 4 \
+        --models "$models" --documents "$documents" --group crash --measures 4 --entities 250 --points-per-stream 250 --streams 4 \
         --seed "$seed" >"$work/writer.log" 2>&1 &
     writer=$!
     await_flushes

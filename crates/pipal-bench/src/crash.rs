@@ -1,5 +1,6 @@
 //! Crash tests: one command writes and keeps a journal while the server is killed, another one reads everything back.
 
+pub mod documents;
 pub mod journal;
 pub mod rows;
 
@@ -45,6 +46,9 @@ pub struct CrashWriterOptions {
     /// What to write; log rows and spans go to groups and journals of their own, named after the first ones
     #[arg(long, value_enum, value_delimiter = ',', default_value = "measure")]
     pub models: Vec<DataModel>,
+    /// Documents to apply again and again beside the rows, with a journal of their own
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub documents: usize,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -136,10 +140,20 @@ pub async fn run_writer(options: CrashWriterOptions) -> Result<ExitCode, String>
             },
         ));
     }
+    let documents = match options.documents {
+        0 => None,
+        _ => Some(tokio::spawn(documents::run(&options, &connections).await?)),
+    };
     let mut report = Report::default();
     for (model, task) in running {
         let totals = task.await.map_err(|error| format!("a writer failed: {error}"))??;
         writer_section(model, &totals, &mut report);
+    }
+    if let Some(task) = documents {
+        match task.await.map_err(|error| format!("the writer of documents failed: {error}"))? {
+            Ok(section) => report.push(section),
+            Err(fault) => report.fault(fault),
+        }
     }
     Ok(report.print(options.json))
 }
@@ -179,6 +193,7 @@ pub async fn run_verify(options: CrashVerifyOptions) -> Result<ExitCode, String>
         let found = rows::verify(&connections, &options.journal, model, &mut report).await?;
         journals += u32::from(found);
     }
+    journals += u32::from(documents::verify(&connections, &options.journal, &mut report).await?);
     match journals {
         0 => Err(format!("there is no journal {}", options.journal.display())),
         _ => Ok(report.print(options.json)),

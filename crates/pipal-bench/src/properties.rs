@@ -22,7 +22,7 @@ use crate::rows::text::Vocabulary;
 use crate::schema::{SchemaClient, metadata, property_group};
 
 /// Name of the documents' schema.
-const NAME: &str = "ui_template";
+pub const NAME: &str = "ui_template";
 const FAULT_TEXTS_MAX: usize = 5;
 /// Least rate of an open loop, so that its timetable stays within what a clock can show.
 const RATE_MIN: f64 = 0.001;
@@ -122,11 +122,13 @@ impl PropertyTotals {
     }
 }
 
-fn int_value(value: i64) -> TagValue {
+/// An integer as tag value.
+pub fn int_value(value: i64) -> TagValue {
     TagValue { value: Some(tag_value::Value::Int(Int { value })) }
 }
 
-fn tag(key: &str, value: TagValue) -> Tag {
+/// A tag of a document.
+pub fn tag(key: &str, value: TagValue) -> Tag {
     Tag { key: key.to_owned(), value: Some(value) }
 }
 

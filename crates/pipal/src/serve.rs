@@ -72,6 +72,9 @@ pub struct ServeArgs {
     /// Rows in memory older than this are flushed
     #[arg(long, env = "BYDB_MEASURE_FLUSH_TIMEOUT", default_value = "20s", value_parser = parse_duration)]
     measure_flush_timeout: Duration,
+    /// A table that got no new part for this long is merged into few; 0 merges after every flush
+    #[arg(long, env = "BYDB_MERGE_COOL_AGE", default_value = "1m", value_parser = parse_duration)]
+    merge_cool_age: Duration,
     /// Used share of the volume, in percent, from which on writes are refused
     #[arg(long, env = "BYDB_MEASURE_RETENTION_HIGH_WATERMARK", default_value_t = 95, value_parser = clap::value_parser!(u8).range(0..=100))]
     measure_retention_high_watermark: u8,
@@ -116,6 +119,7 @@ impl ServeArgs {
             slow_query: Some(self.slow_query).filter(|limit| !limit.is_zero()),
             measure_schema_wait: self.measure_metadata_cache_wait_duration,
             flush_age: self.measure_flush_timeout,
+            merge_cool_age: self.merge_cool_age,
             disk_high_watermark_percent: self.measure_retention_high_watermark,
             retention_interval: self.measure_retention_check_interval,
             node_host: node_host(self.node_host_provider, &self.node_host)?,

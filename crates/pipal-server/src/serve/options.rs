@@ -33,6 +33,8 @@ pub struct ServeOptions {
     pub measure_schema_wait: Duration,
     /// Rows in memory older than this are flushed.
     pub flush_age: Duration,
+    /// A table that got no new part for this long is merged into few.
+    pub merge_cool_age: Duration,
     /// Share of the volume, in percent, from which on writes are refused.
     pub disk_high_watermark_percent: u8,
     /// Expired segments are looked for this often.
@@ -80,6 +82,7 @@ impl ServeOptions {
             slow_query: None,
             measure_schema_wait: Duration::ZERO,
             flush_age: Duration::from_secs(20),
+            merge_cool_age: Duration::from_secs(60),
             disk_high_watermark_percent: 95,
             retention_interval: Duration::from_secs(60),
             node_host: "localhost".to_owned(),
@@ -114,6 +117,7 @@ impl ServeOptions {
             cache_bytes_max: scaled(defaults.cache_bytes_max),
             part_writers_bytes_max: scaled(defaults.part_writers_bytes_max),
             flush_age_ms: millis(self.flush_age),
+            merge_cool_age_ms: millis(self.merge_cool_age),
             disk_high_watermark_percent: self.disk_high_watermark_percent,
             disk_low_watermark_percent: defaults
                 .disk_low_watermark_percent

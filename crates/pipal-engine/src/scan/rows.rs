@@ -224,8 +224,11 @@ impl<'a> Scan<'a> {
     fn refill(&mut self, policy: RowPolicy) -> Result<()> {
         let frontier = self.frontier();
         let active = self.lanes.iter().filter(|lane| !lane.is_at_end()).count().max(1);
-        let limit =
-            ReadLimit { rows: (ROWS_PER_STEP / active).max(LANE_ROWS_MIN), bytes: BYTES_PER_STEP / active };
+        let rows_min = (self.step.rows / LANES_MAX).max(1);
+        let limit = ReadLimit {
+            rows: (self.step.rows / active).max(rows_min),
+            bytes: (self.step.bytes / active).max(1),
+        };
         // Where an entity has one row only, its time can rule it out but must not bring back an older one.
         let time = if policy.one_row_per_entity() { TimeRange::ALL } else { self.request.time };
         let request = ReadRequest { key: self.request.key, time, columns: self.request.columns };

@@ -176,7 +176,7 @@ fn point_read(part: &Part, head: &ResourceHead, selector: &EntitySelector, field
     let list = part.series(&head.key, selector).expect("series");
     let mut out = RowBatch::new(field);
     let time = TimeRange { begin: START, end: START + 60 * MINUTE - 1 };
-    let request = ReadRequest { key: &head.key, time, columns: field };
+    let request = ReadRequest { key: &head.key, time, columns: field, rows: None };
     let (mut counts, mut stats) = (Vec::new(), ReadStats::default());
     part.read(&request, &list, 0..list.len(), &mut out, &mut counts, &mut stats).expect("read");
     out.len()

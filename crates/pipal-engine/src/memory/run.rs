@@ -3,11 +3,14 @@
 //! Rows are ordered by (resource, 64-bit hash of the entity, entity, time): numbers decide nearly every
 //! comparison. The order of parts, by entity bytes, is made when series are listed.
 
+use super::useful::numbers_of_use;
 use crate::row_format::{RowHead, ValueReader, decode_head, read_columns};
+use crate::row_ranges::RowRanges;
 use crate::rows::{
     EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
     TermMatch,
 };
+use crate::scan::RowPredicate;
 use crate::terms::{has_any_of, has_terms};
 use pipal_model::{ColumnKey, Error, Layout, Result, TimeRange};
 use std::ops::Range;
@@ -195,6 +198,28 @@ impl RowSource for MemRun {
         })
     }
 
+    fn useful_rows(&self, key: &ResourceKey, predicate: &RowPredicate) -> Result<Option<RowRanges>> {
+        let Some(resource) = self.find(key) else { return Ok(Some(RowRanges::default())) };
+        self.accepted_rows(resource, predicate).map(Some)
+    }
+
+    fn series_within(
+        &self,
+        key: &ResourceKey,
+        selector: &EntitySelector,
+        rows: &RowRanges,
+    ) -> Result<SeriesList> {
+        let all = self.series(key, selector)?;
+        let mut list = SeriesList::default();
+        for series in 0..all.len() {
+            let (first_row, count) = all.rows(series);
+            if let Some((first_row, count)) = rows.cut_series(first_row, count) {
+                list.push(all.entity(series), first_row, count);
+            }
+        }
+        Ok(list)
+    }
+
     fn read(
         &self,
         request: &ReadRequest<'_>,
@@ -210,8 +235,10 @@ impl RowSource for MemRun {
             let rows = self.rows.get(first as usize..first as usize + count as usize).unwrap_or_default();
             let from = rows.partition_point(|row| row.time < request.time.begin);
             let to = rows.partition_point(|row| row.time <= request.time.end);
-            let rows = rows.get(from..to).unwrap_or_default();
-            for row in rows {
+            let numbers = first + from as u64..first + to.max(from) as u64;
+            let mut given = 0;
+            for number in numbers_of_use(numbers, request.rows) {
+                let Some(row) = self.rows.get(number as usize) else { break };
                 let head = self.head_of(row)?;
                 if head.deleted || !out.deleted.is_empty() {
                     out.deleted.resize(out.times.len(), false);
@@ -220,9 +247,10 @@ impl RowSource for MemRun {
                 out.times.push(row.time);
                 out.versions.push(row.version);
                 targets.read(&head, &mut out.columns)?;
+                given += 1;
             }
-            counts.push(rows.len() as u32);
-            stats.rows += rows.len() as u64;
+            counts.push(given);
+            stats.rows += u64::from(given);
         }
         Ok(())
     }

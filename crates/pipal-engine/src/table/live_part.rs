@@ -2,10 +2,12 @@
 
 use crate::part::Part;
 use crate::reaper::Reaper;
+use crate::row_ranges::RowRanges;
 use crate::rows::{
     EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
     TermMatch,
 };
+use crate::scan::RowPredicate;
 use pipal_model::{ColumnKey, Result, TimeRange};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -85,6 +87,19 @@ impl RowSource for LivePart {
         limit: usize,
     ) -> Result<TermMatch> {
         self.part.entities_with_terms(key, column, terms, limit)
+    }
+
+    fn useful_rows(&self, key: &ResourceKey, predicate: &RowPredicate) -> Result<Option<RowRanges>> {
+        self.part.useful_rows(key, predicate)
+    }
+
+    fn series_within(
+        &self,
+        key: &ResourceKey,
+        selector: &EntitySelector,
+        rows: &RowRanges,
+    ) -> Result<SeriesList> {
+        self.part.series_within(key, selector, rows)
     }
 
     fn read(

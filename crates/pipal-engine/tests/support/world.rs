@@ -47,7 +47,7 @@ pub fn unsegmented() -> GroupOptions {
 }
 
 pub fn column(family: &str, name: &str, ty: ColumnType, attribute: bool) -> ColumnDef {
-    ColumnDef { key: ColumnKey { family: family.into(), name: name.into(), ty }, attribute }
+    ColumnDef { key: ColumnKey { family: family.into(), name: name.into(), ty }, attribute, filter: None }
 }
 
 /// Layouts of one policy: two revisions of the same resource and another resource.

@@ -142,10 +142,10 @@ impl PartWriter {
         self.draft.terms.set_bytes_max(bytes_max);
     }
 
-    /// Replaces the limit of filters in memory.
+    /// Replaces the limits of filters: of memory, and of the chunks of a span.
     #[cfg(test)]
-    pub(super) fn set_filter_bytes_max(&mut self, bytes_max: usize) {
-        self.draft.filters.set_bytes_max(bytes_max);
+    pub(super) fn set_filter_limits(&mut self, bytes_max: usize, chunks_max: usize) {
+        self.draft.filters.set_limits(bytes_max, chunks_max);
     }
 
     /// Bytes of the file so far, without what is buffered per chunk and row group.

@@ -42,6 +42,7 @@ struct BoundedColumn {
 pub(in super::super) struct FilterWriter {
     effort: Effort,
     bytes_max: usize,
+    chunks_max: usize,
     /// False while the present resource has neither bounds nor filters.
     is_active: bool,
     filtered: Vec<FilteredColumn>,
@@ -61,6 +62,7 @@ impl FilterWriter {
         FilterWriter {
             effort,
             bytes_max: FILTERS_HEAP_BYTES_MAX,
+            chunks_max: SPAN_CHUNKS_MAX,
             is_active: false,
             filtered: Vec::new(),
             bounded: Vec::new(),
@@ -73,10 +75,10 @@ impl FilterWriter {
         }
     }
 
-    /// Replaces the limit, so that tests reach it.
+    /// Replaces the limits, so that tests reach them.
     #[cfg(test)]
-    pub(in super::super) fn set_bytes_max(&mut self, bytes_max: usize) {
-        self.bytes_max = bytes_max;
+    pub(in super::super) fn set_limits(&mut self, bytes_max: usize, chunks_max: usize) {
+        (self.bytes_max, self.chunks_max) = (bytes_max, chunks_max);
     }
 
     /// Begins a resource at this row; the one before was ended.
@@ -125,7 +127,7 @@ impl FilterWriter {
             column.postings.extend(hashes.map(|hash| posting_of(hash, number)));
             postings += column.postings.len();
         }
-        if too_many || postings >= SPAN_POSTINGS_MAX || self.chunks.len() >= SPAN_CHUNKS_MAX {
+        if too_many || postings >= SPAN_POSTINGS_MAX || self.chunks.len() >= self.chunks_max {
             self.close_span();
         }
         if !self.has_room() {

@@ -12,7 +12,7 @@ use crate::rows::{
 use crate::scan::{CancelToken, RowPredicate, ScanBatch, ScanRequest, TableSnapshot};
 use crate::terms::ordered_float;
 use pipal_codec::Effort;
-use pipal_model::value::{encode_int_array, encode_str_array, int_term};
+use pipal_model::value::{encode_int_array, encode_str_array};
 use pipal_model::{Analyzer, ColumnKey, ColumnType, ErrorKind, RowPolicy, TimeRange, Value, ValueRef};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -256,24 +256,45 @@ fn chunks_without_the_value_are_left_out() {
     let useful = |predicate: &RowPredicate| {
         part.useful_rows(&resource.head.key, predicate).unwrap().map_or(rows, |useful| useful.len())
     };
+    // The values of a row in the middle: each has the number of its entity, or one near it.
+    let middle = resource.rows[800..].iter().find(|row| row.values.iter().all(|v| !v.as_ref().is_missing()));
+    let value = |name: &str| {
+        let place = resource.head.columns.iter().position(|column| *column.name == *name).unwrap();
+        middle.unwrap().values[place].as_ref()
+    };
+    let first_term = |name: &str| {
+        let mut first = Vec::new();
+        crate::terms::any_term(value(name), |term| {
+            first = term.to_vec();
+            true
+        });
+        first
+    };
+    let words = String::from_utf8(first_term("text")).unwrap();
+    let ValueRef::Timestamp(when) = value("when") else { panic!("a time") };
+    let ratio = match value("ratio") {
+        ValueRef::Float(ratio) if ratio.is_finite() && ratio > 0.0 => ratio,
+        other => panic!("another seed: {other:?}"),
+    };
     let few = [
-        has("id", ColumnType::Str, b"id 900"),
-        has("numbers", ColumnType::IntArray, &int_term(900)),
-        has("list", ColumnType::StrArray, &text(&[900])),
-        has("text", ColumnType::Str, &text(&[900, 1])),
-        word("w900", Analyzer::Standard),
-        range("when", ColumnType::Timestamp, 900_000, 901_000),
-        range("ratio", ColumnType::Float, ordered_float(215.9), ordered_float(216.1)),
+        has("id", ColumnType::Str, &first_term("id")),
+        has("numbers", ColumnType::IntArray, &first_term("numbers")),
+        has("list", ColumnType::StrArray, &first_term("list")),
+        has("text", ColumnType::Str, words.as_bytes()),
+        word(words.split(' ').find(|word| word.starts_with('w')).unwrap(), Analyzer::Standard),
+        range("when", ColumnType::Timestamp, when, when + 1000),
+        range("ratio", ColumnType::Float, ordered_float(ratio - 0.1), ordered_float(ratio + 0.1)),
     ];
     check(&part, &resource, &few).unwrap();
     for predicate in &few {
-        assert!((1..rows / 10).contains(&useful(predicate)), "{} of {rows} for {predicate:?}", useful(predicate));
+        // An infinite value here and there widens bounds.
+        assert!((1..rows / 4).contains(&useful(predicate)), "{} of {rows} for {predicate:?}", useful(predicate));
     }
     let none = [
         has("id", ColumnType::Str, b"no such id"),
         has("gone", ColumnType::Str, b"id 900"),
-        range("when", ColumnType::Timestamp, 500, 999),
-        range("when", ColumnType::Timestamp, 900_001, 900_002),
+        range("when", ColumnType::Timestamp, -7, -1),
+        range("when", ColumnType::Timestamp, when + 1, when + 2),
         few[0].clone().and(has("id", ColumnType::Str, b"id 3")),
         RowPredicate::Nothing,
     ];
@@ -347,10 +368,10 @@ fn where_filters_would_take_too_much_there_are_none() {
     check(&part, &resource, &more).unwrap();
     let (left_out, all) = check(&part, &resource, &predicates).unwrap();
     assert!(left_out * 10 > all * 8, "{left_out} of {all}");
-    for bytes_max in [0, 1000, 20_000] {
+    for bytes_max in [0, 1000, 5000] {
         let (_, fs) = disk();
         let mut writer = PartWriter::create(&fs, &part_path(), identity(), Effort::Fast).unwrap();
-        writer.set_filter_bytes_max(bytes_max);
+        writer.set_filter_limits(bytes_max, usize::MAX);
         for rows in resource.rows.chunks(100) {
             writer.append(&resource.head, &series_of(rows), &batch_of(&resource.head, rows)).unwrap();
         }
@@ -366,7 +387,7 @@ fn where_filters_would_take_too_much_there_are_none() {
     }
 }
 
-/// Thousands of chunks make several spans.
+/// Many chunks make several spans.
 #[test]
 fn many_chunks_are_told_apart() {
     let columns = vec![key("", "pad", ColumnType::Binary), key("t", "id", ColumnType::Str)];
@@ -380,13 +401,14 @@ fn many_chunks_are_told_apart() {
         deleted: false,
         values: vec![Value::Null, Value::Str(format!("id {}", i / 3).into_bytes())],
     };
-    let resource = Resource { head, rows: (0..2500).map(row).collect() };
+    let resource = Resource { head, rows: (0..250).map(row).collect() };
     let (_, fs) = disk();
     let mut writer = PartWriter::create(&fs, &part_path(), identity(), Effort::Fast).unwrap();
+    writer.set_filter_limits(usize::MAX, 50);
     for rows in resource.rows.chunks(50) {
-        // So large that each row is a chunk.
+        // So large that a chunk has two rows.
         let mut rows = rows.to_vec();
-        rows.iter_mut().for_each(|row| row.values[0] = Value::Binary(vec![0; 400_000]));
+        rows.iter_mut().for_each(|row| row.values[0] = Value::Binary(vec![0; 200_000]));
         writer.append(&resource.head, &series_of(&rows), &batch_of(&resource.head, &rows)).unwrap();
     }
     writer.finish().unwrap();
@@ -395,16 +417,15 @@ fn many_chunks_are_told_apart() {
     part.verify().unwrap();
     let index = part.index().unwrap();
     assert_eq!((index.bounds.len(), part.summary().row_groups > 1), (3, true));
-    let predicates: Vec<RowPredicate> = (0..834)
-        .step_by(9)
+    let predicates: Vec<RowPredicate> = (0..84)
         .map(|id| RowPredicate::Has {
             column: key("t", "id", ColumnType::Str),
             terms: vec![format!("id {id}").into_bytes().into()],
         })
         .collect();
     let (left_out, all) = check(&part, &resource, &predicates).unwrap();
-    let surplus = all - left_out - 3 * predicates.len() as u64;
-    assert!(surplus < 10, "{surplus} rows too many");
+    let chunks = (all - left_out) / 2;
+    assert!((84..84 * 2 + 9).contains(&chunks), "{chunks} chunks of two rows are read for 84 times three rows");
 }
 
 /// Wherever bounds or filters are damaged, a look-up that meets the damage says so, a table looks at all rows instead,

@@ -38,5 +38,5 @@ pub use scan::{
     Snapshot, TableSnapshot, TermFilter,
 };
 pub use store::{GroupOptions, Route};
-pub use terms::ordered_float;
 pub use table_key::{GroupId, SYSTEM_GROUP, SegmentBounds, TableKey};
+pub use terms::ordered_float;

@@ -9,7 +9,10 @@ pub struct RowRanges(Vec<Range<u64>>);
 impl RowRanges {
     /// Appends rows; they must not begin before the end of the rows so far.
     pub fn push(&mut self, rows: Range<u64>) {
-        debug_assert!(self.0.last().is_none_or(|last| last.end <= rows.start), "rows must be pushed in order");
+        debug_assert!(
+            self.0.last().is_none_or(|last| last.end <= rows.start),
+            "rows must be pushed in order"
+        );
         match self.0.last_mut() {
             _ if rows.is_empty() => {}
             Some(last) if last.end == rows.start => last.end = rows.end,

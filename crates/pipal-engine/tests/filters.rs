@@ -11,15 +11,17 @@ use pipal_engine::{
     CancelToken, Clock, GroupId, Route, RowPredicate, ScanBatch, ScanRequest, TableKey, TableSnapshot,
 };
 use pipal_model::value::int_term;
-use pipal_model::{Analyzer, ColumnDef, ColumnKey, ColumnType, Layout, RowPolicy, TimeRange, Value, ValueRef};
+use pipal_model::{
+    Analyzer, ColumnDef, ColumnKey, ColumnType, Layout, RowPolicy, TimeRange, Value, ValueRef,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use support::model::{ModelResource, ModelRow};
 use support::random::Random;
 use support::world::{Request, World, segmented, small_options};
 
-const SEEDS: u64 = 3;
-const OPERATIONS: usize = 400;
+const SEEDS: u64 = 2;
+const OPERATIONS: usize = 220;
 const ENTITIES: u64 = 40;
 
 fn key(name: &str, ty: ColumnType) -> ColumnKey {
@@ -145,7 +147,7 @@ struct Effect {
 
 fn check(table: &TableSnapshot, resource: &ModelResource, predicate: &RowPredicate, effect: &mut Effect) {
     let logs = ResourceKey { kind: RowKind::Data, name: "logs".into() };
-    let narrowed = table.narrowed(&logs, predicate).unwrap();
+    let narrowed = table.narrowed(&logs, predicate, &[EntitySelector::All]).unwrap();
     let (found, looked_at) = scanned(&narrowed.table, predicate);
     let (expected, all) = scanned(table, predicate);
     assert_eq!(found, expected, "{predicate:?}");
@@ -162,7 +164,7 @@ fn check_all(world: &World, random: &mut Random, effect: &mut Effect) {
         for segment in world.engine.snapshot(*group, TimeRange::ALL).unwrap().segments {
             for table in &segment.tables {
                 let key = TableKey { group: *group, segment: segment.bounds, shard: table.shard() };
-                for _ in 0..12 {
+                for _ in 0..8 {
                     let resource = &world.model.tables[&key]["logs"];
                     check(table, resource, &random_predicate(random, 2), effect);
                 }
@@ -246,7 +248,7 @@ fn a_rule_that_comes_later_filters_old_rows_when_they_are_merged() {
         let tables: Vec<_> = snapshot.segments.iter().flat_map(|segment| &segment.tables).collect();
         assert_eq!(tables.len(), 1);
         let resource = ResourceKey { kind: RowKind::Data, name: "logs".into() };
-        let narrowed = tables[0].narrowed(&resource, &predicate).unwrap();
+        let narrowed = tables[0].narrowed(&resource, &predicate, &[EntitySelector::All]).unwrap();
         let (found, looked_at) = scanned(&narrowed.table, &predicate);
         assert_eq!(found, scanned(tables[0], &predicate).0);
         looked_at

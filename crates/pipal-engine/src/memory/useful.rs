@@ -13,7 +13,11 @@ fn malformed() -> Error {
 
 impl MemRun {
     /// The rows of a resource that a predicate accepts.
-    pub(super) fn accepted_rows(&self, resource: &RunResource, predicate: &RowPredicate) -> Result<RowRanges> {
+    pub(super) fn accepted_rows(
+        &self,
+        resource: &RunResource,
+        predicate: &RowPredicate,
+    ) -> Result<RowRanges> {
         let name = &*resource.head.key.name;
         let mut columns = Vec::new();
         predicate.add_columns(&mut columns);

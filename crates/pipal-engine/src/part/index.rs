@@ -173,7 +173,10 @@ impl PartIndex {
         let lists = [&index.entities, &index.resources, &index.series, &index.primary];
         // Without an indexed column there are no terms, and without a filtered one no filters.
         let may_be_empty = |list: &BlockList| list.len() == 0 || starts_at_zero(list);
-        if !may_be_empty(&index.terms) || !may_be_empty(&index.filters) || !lists.into_iter().all(starts_at_zero) {
+        if !may_be_empty(&index.terms)
+            || !may_be_empty(&index.filters)
+            || !lists.into_iter().all(starts_at_zero)
+        {
             return Err(Malformed("sections that begin with number 0"));
         }
         Ok(index)

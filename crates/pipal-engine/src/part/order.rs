@@ -115,7 +115,8 @@ fn check_shape(head: &ResourceHead, series: &[(&[u8], u32)], rows: &RowBatch) ->
     {
         return Err(violation(head, "an index of a column that has no terms"));
     }
-    let may_filter = |(column, filter): (&ColumnKey, &Option<Analyzer>)| filter.is_none() || has_terms(column.ty);
+    let may_filter =
+        |(column, filter): (&ColumnKey, &Option<Analyzer>)| filter.is_none() || has_terms(column.ty);
     if head.filters.len() != head.columns.len()
         || !head.columns.iter().zip(head.filters.iter()).all(may_filter)
     {

@@ -27,10 +27,15 @@ pub struct Narrowed {
 }
 
 impl TableSnapshot {
-    /// The table without rows of a resource that the predicate rules out; all rows that it accepts stay. Resources of
-    /// other policies than `Collapse` stay whole, because their rows replace each other. A damaged filter is logged
-    /// and not asked.
-    pub fn narrowed(&self, key: &ResourceKey, predicate: &RowPredicate) -> Result<Narrowed> {
+    /// The table without rows of a resource that the predicate rules out; all rows of the selected series that it
+    /// accepts stay. Resources of other policies than `Collapse` stay whole, because their rows replace each other. A
+    /// damaged filter is logged and not asked.
+    pub fn narrowed(
+        &self,
+        key: &ResourceKey,
+        predicate: &RowPredicate,
+        selectors: &[EntitySelector],
+    ) -> Result<Narrowed> {
         let mut narrowed =
             Narrowed { table: self.clone(), sources_narrowed: 0, sources_left_out: 0, heap_bytes: 0 };
         let may_ask = *predicate != RowPredicate::All && predicate.conditions() <= CONDITIONS_MAX;
@@ -38,16 +43,16 @@ impl TableSnapshot {
         if !may_ask || !self.head(key)?.is_some_and(stands_alone) {
             return Ok(narrowed);
         }
+        // Rows in memory are looked at one by one, which is only worth it where all would be read.
+        let reads_all = selectors.iter().any(|selector| matches!(selector, EntitySelector::All));
         let mut sources: Vec<Arc<dyn RowSource>> = Vec::with_capacity(self.sources.len());
         let mut parts = 0;
         for (number, source) in self.sources.iter().enumerate() {
-            let useful = source.useful_rows(key, predicate).or_else(|error| {
-                if error.kind() != ErrorKind::Corrupt {
-                    return Err(error);
-                }
-                tracing::error!(%error, "filters cannot be read; all rows are looked at");
-                Ok(None)
-            })?;
+            let is_part = number < self.parts;
+            let useful = match is_part || reads_all {
+                true => useful_rows(source, key, predicate)?,
+                false => None,
+            };
             narrowed.sources_narrowed += usize::from(useful.is_some());
             let source: Arc<dyn RowSource> = match useful {
                 Some(rows) if rows.is_empty() => {
@@ -60,12 +65,26 @@ impl TableSnapshot {
                 }
                 None => Arc::clone(source),
             };
-            parts += usize::from(number < self.parts);
+            parts += usize::from(is_part);
             sources.push(source);
         }
         narrowed.table = TableSnapshot::new(self.shard, parts, sources);
         Ok(narrowed)
     }
+}
+
+fn useful_rows(
+    source: &Arc<dyn RowSource>,
+    key: &ResourceKey,
+    predicate: &RowPredicate,
+) -> Result<Option<RowRanges>> {
+    source.useful_rows(key, predicate).or_else(|error| {
+        if error.kind() != ErrorKind::Corrupt {
+            return Err(error);
+        }
+        tracing::error!(%error, "filters cannot be read; all rows are looked at");
+        Ok(None)
+    })
 }
 
 /// A source that gives of one resource only rows of use.

@@ -103,11 +103,9 @@ impl RowPredicate {
             RowPredicate::All => true,
             RowPredicate::Nothing => false,
             RowPredicate::Has { column, terms } => has_any_of(value_of(column), terms),
-            RowPredicate::Word { column, analyzer, words } => {
-                any_word(value_of(column), *analyzer, |word| {
-                    words.binary_search_by(|known| (**known).cmp(word)).is_ok()
-                })
-            }
+            RowPredicate::Word { column, analyzer, words } => any_word(value_of(column), *analyzer, |word| {
+                words.binary_search_by(|known| (**known).cmp(word)).is_ok()
+            }),
             RowPredicate::Range { column, least, greatest } => {
                 let number = ordered_number(value_of(column));
                 number.is_some_and(|number| (*least..=*greatest).contains(&number))

@@ -183,8 +183,7 @@ impl<'a> Scan<'a> {
         }
         // Where an entity has one row only, its time can rule it out but must not bring back an older one.
         let time = if policy.one_row_per_entity() { TimeRange::ALL } else { self.request.time };
-        let request =
-            ReadRequest { key: self.request.key, time, columns: self.request.columns, rows: None };
+        let request = ReadRequest { key: self.request.key, time, columns: self.request.columns, rows: None };
         let mut counts = vec![Vec::new(); self.sources.len()];
         for (source, indices) in wanted.iter().enumerate() {
             let buffer = &mut self.buffers[source];

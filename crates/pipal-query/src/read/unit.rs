@@ -84,7 +84,7 @@ impl<'a> GroupReader<'a> {
 
     /// The table without the rows that its sources can rule out.
     pub fn narrowed(&self, table: &TableSnapshot) -> QueryResult<Narrowed> {
-        Ok(table.narrowed(&self.key, self.plan.predicate)?)
+        Ok(table.narrowed(&self.key, self.plan.predicate, self.plan.selectors)?)
     }
 
     /// Finds the series of a table that the criteria do not rule out; none when there are none.

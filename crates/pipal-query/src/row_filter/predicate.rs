@@ -76,9 +76,7 @@ fn has(column: &ColumnKey, terms: Vec<Term>) -> RowPredicate {
 
 /// All of the terms; any row will do if there are none.
 fn has_all(column: &ColumnKey, terms: impl Iterator<Item = Term>) -> RowPredicate {
-    terms
-        .take(REQUIRED_TERMS_MAX)
-        .fold(RowPredicate::All, |all, term| all.and(has(column, vec![term])))
+    terms.take(REQUIRED_TERMS_MAX).fold(RowPredicate::All, |all, term| all.and(has(column, vec![term])))
 }
 
 /// An array that equals another one has all elements of it.

@@ -248,9 +248,8 @@ impl<'a> Builder<'a> {
     }
 
     fn add_column(&mut self, column: ColumnDef) -> Slot {
-        let taken = |known: &ColumnDef| {
-            known.key.family == column.key.family && known.key.name == column.key.name
-        };
+        let taken =
+            |known: &ColumnDef| known.key.family == column.key.family && known.key.name == column.key.name;
         if self.columns.iter().any(taken) {
             return Slot::Nowhere;
         }

@@ -12,8 +12,8 @@ use crate::shape::Shape;
 use crate::tags::{OutputTags, family_of};
 use pipal_api::model::v1::{QueryOrder, Sort, TagProjection};
 use pipal_api::stream::v1::QueryRequest;
-use pipal_engine::{RowPredicate, TermFilter};
 use pipal_engine::rows::EntitySelector;
+use pipal_engine::{RowPredicate, TermFilter};
 use std::fmt;
 
 /// Elements given out when the request does not say.

@@ -52,10 +52,11 @@ pub(super) fn find(
         if useful_time(sources, unit, &group.key, &best, descending).is_none() {
             continue;
         }
-        let narrowed = unit.source.narrowed(sources.key(unit.group), &filter.predicate())?;
+        let key = sources.key(unit.group);
+        let narrowed = unit.source.narrowed(key, &filter.predicate(), &[EntitySelector::All])?;
         let Some(source) = narrowed.table.sources().first() else { continue };
         visited += 1;
-        let traces = source.series_bound(sources.key(unit.group))?;
+        let traces = source.series_bound(key)?;
         let unit = Unit { group: unit.group, source: narrowed.table, traces, time: unit.time };
         budget.check(best.heap_bytes() + narrowed.heap_bytes)?;
         Search { sources, unit: &unit, group, descending, budget }.run(filter, &mut best)?;

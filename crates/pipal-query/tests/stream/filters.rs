@@ -85,27 +85,11 @@ fn cases() -> Vec<Case> {
             Box::new(|n| n / 10 == 42 && !has_nothing(n)),
             3,
         ),
-        (
-            or(eq("trace_id", s("t0")), eq("plain", s("p799"))),
-            Box::new(|n| n / 3 == 0 || n == 799),
-            0,
-        ),
-        (
-            or(eq("trace_id", s("t0")), level(BinaryOp::Ge, 7990)),
-            Box::new(|n| n / 3 == 0 || n == 799),
-            2,
-        ),
+        (or(eq("trace_id", s("t0")), eq("plain", s("p799"))), Box::new(|n| n / 3 == 0 || n == 799), 0),
+        (or(eq("trace_id", s("t0")), level(BinaryOp::Ge, 7990)), Box::new(|n| n / 3 == 0 || n == 799), 2),
         // What is not asked for may be missing.
-        (
-            cond("trace_id", BinaryOp::Ne, s("t100")),
-            Box::new(|n| n / 3 != 100 || has_nothing(n)),
-            0,
-        ),
-        (
-            cond("labels", BinaryOp::NotHaving, ss(&["all"])),
-            Box::new(has_nothing),
-            0,
-        ),
+        (cond("trace_id", BinaryOp::Ne, s("t100")), Box::new(|n| n / 3 != 100 || has_nothing(n)), 0),
+        (cond("labels", BinaryOp::NotHaving, ss(&["all"])), Box::new(has_nothing), 0),
         (
             and(cond("trace_id", BinaryOp::NotIn, ss(&["t1"])), level(BinaryOp::Lt, 80)),
             Box::new(|n| n < 8 && (n / 3 != 1 || has_nothing(n))),

@@ -134,7 +134,9 @@ impl Span<'_> {
             leads_to_max: SPAN_CHUNKS_MAX as u64,
             place: (self.block.first_row, place as u32),
         };
-        let Some(TermRows::These(chunks)) = list.find(&hashes, usize::MAX)? else { return Ok(self.all(true)) };
+        let Some(TermRows::These(chunks)) = list.find(&hashes, usize::MAX)? else {
+            return Ok(self.all(true));
+        };
         let mut mask = self.all(false);
         for chunk in chunks {
             let flag = usize::try_from(chunk).ok().and_then(|chunk| mask.get_mut(chunk));
@@ -165,7 +167,11 @@ impl Span<'_> {
 
     fn with_words(&self, column: &ColumnKey, analyzer: Analyzer, words: &[Box<[u8]>]) -> Result<Mask> {
         let Some(place) = self.list.position(column) else { return Ok(self.all(false)) };
-        if self.analyzer(place) == Some(analyzer) { self.with_one_of(place, words) } else { Ok(self.all(true)) }
+        if self.analyzer(place) == Some(analyzer) {
+            self.with_one_of(place, words)
+        } else {
+            Ok(self.all(true))
+        }
     }
 
     fn within(&self, column: &ColumnKey, least: i64, greatest: i64) -> Mask {

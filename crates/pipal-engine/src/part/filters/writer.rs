@@ -223,9 +223,8 @@ impl FilteredColumn {
 /// Replaces `hashes` by those of the terms of a column, sorted and distinct; false when there are too many.
 pub(super) fn distinct_hashes(values: Option<&Column>, analyzer: Analyzer, hashes: &mut Vec<u32>) -> bool {
     hashes.clear();
-    let is_missing = |values: &&Column| {
-        matches!(values.validity(), Validity::All(Presence::Absent | Presence::Null))
-    };
+    let is_missing =
+        |values: &&Column| matches!(values.validity(), Validity::All(Presence::Absent | Presence::Null));
     let Some(values) = values.filter(|values| !is_missing(values)) else { return true };
     let mut last = None;
     for row in 0..values.len() {

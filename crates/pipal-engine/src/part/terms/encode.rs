@@ -118,13 +118,7 @@ pub(in super::super) struct TermBlocks {
 
 impl TermBlocks {
     /// Appends a piece of the list of a resource, named by its first row, and a place of a column.
-    fn push(
-        &mut self,
-        piece: &PieceBuilder,
-        (first_row, place): (u64, u32),
-        bits: u32,
-        effort: Effort,
-    ) {
+    fn push(&mut self, piece: &PieceBuilder, (first_row, place): (u64, u32), bits: u32, effort: Effort) {
         let first_hash = (piece.hashes.first().copied().unwrap_or(0) as u32) << (HASH_BITS - bits);
         let start = self.pieces.len();
         put_i64s(&piece.hashes, effort, &mut self.pieces);

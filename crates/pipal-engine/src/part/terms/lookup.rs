@@ -108,8 +108,7 @@ impl TermList<'_> {
 
     fn block(&self, place: &BlockPlace) -> Result<Arc<TermBlock>> {
         let part = self.part;
-        let decode =
-            || part.file.load_as(place.extent, |bytes| TermBlock::decode(bytes, self.leads_to_max));
+        let decode = || part.file.load_as(place.extent, |bytes| TermBlock::decode(bytes, self.leads_to_max));
         Ok(part.cached(place.extent.offset, decode)?.0)
     }
 

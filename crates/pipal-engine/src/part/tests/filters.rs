@@ -55,7 +55,9 @@ fn random_value(random: &mut Random, column: &ColumnKey, entity: usize) -> Value
         ("level", _) if random.one_in(40) => Value::Int([i64::MIN, i64::MAX, -1][random.below(3)]),
         ("level", _) => Value::Int(near as i64),
         (_, ColumnType::Timestamp) => Value::Timestamp(near as i64 * 1000),
-        (_, ColumnType::Float) if random.one_in(40) => Value::Float([f64::NAN, -0.0, f64::INFINITY][random.below(3)]),
+        (_, ColumnType::Float) if random.one_in(40) => {
+            Value::Float([f64::NAN, -0.0, f64::INFINITY][random.below(3)])
+        }
         (_, ColumnType::Float) => Value::Float(near as f64 / 4.0 - 9.0),
         (_, ColumnType::StrArray) => {
             let mut bytes = Vec::new();
@@ -121,10 +123,12 @@ fn random_leaf(random: &mut Random, entities: usize) -> RowPredicate {
                 terms.push(word.into());
                 terms.len() < 2
             }),
-            value => _ = crate::terms::any_term(value, |term| {
-                terms.push(term.into());
-                false
-            }),
+            value => {
+                _ = crate::terms::any_term(value, |term| {
+                    terms.push(term.into());
+                    false
+                })
+            }
         }
     }
     terms.sort();
@@ -182,7 +186,11 @@ fn scanned(table: &TableSnapshot, resource: &Resource, predicate: &RowPredicate)
 }
 
 /// Checks predicates; gives the rows that were left out and all rows, summed.
-fn check(part: &Arc<Part>, resource: &Resource, predicates: &[RowPredicate]) -> Result<(u64, u64), TestCaseError> {
+fn check(
+    part: &Arc<Part>,
+    resource: &Resource,
+    predicates: &[RowPredicate],
+) -> Result<(u64, u64), TestCaseError> {
     let table = TableSnapshot::new(0, 1, vec![part.clone()]);
     let total = resource.rows.len() as u64;
     let (mut left_out, mut all) = (0, 0);
@@ -196,7 +204,7 @@ fn check(part: &Arc<Part>, resource: &Resource, predicates: &[RowPredicate]) -> 
                 (row.entity.clone(), row.time)
             })
             .collect();
-        let narrowed = table.narrowed(&resource.head.key, predicate).unwrap();
+        let narrowed = table.narrowed(&resource.head.key, predicate, &[EntitySelector::All]).unwrap();
         prop_assert_eq!(scanned(&narrowed.table, resource, predicate), expected, "{:?}", predicate);
         left_out += useful.map_or(0, |useful| total - useful.len());
         all += total;
@@ -248,11 +256,8 @@ fn chunks_without_the_value_are_left_out() {
         analyzer,
         words: vec![word.as_bytes().into()],
     };
-    let range = |name: &str, ty, least, greatest| RowPredicate::Range {
-        column: key("t", name, ty),
-        least,
-        greatest,
-    };
+    let range =
+        |name: &str, ty, least, greatest| RowPredicate::Range { column: key("t", name, ty), least, greatest };
     let useful = |predicate: &RowPredicate| {
         part.useful_rows(&resource.head.key, predicate).unwrap().map_or(rows, |useful| useful.len())
     };
@@ -288,7 +293,11 @@ fn chunks_without_the_value_are_left_out() {
     check(&part, &resource, &few).unwrap();
     for predicate in &few {
         // An infinite value here and there widens bounds.
-        assert!((1..rows / 4).contains(&useful(predicate)), "{} of {rows} for {predicate:?}", useful(predicate));
+        assert!(
+            (1..rows / 4).contains(&useful(predicate)),
+            "{} of {rows} for {predicate:?}",
+            useful(predicate)
+        );
     }
     let none = [
         has("id", ColumnType::Str, b"no such id"),
@@ -311,7 +320,8 @@ fn chunks_without_the_value_are_left_out() {
         assert_eq!(useful(predicate), rows, "{predicate:?}");
     }
     let table = TableSnapshot::new(0, 1, vec![part.clone()]);
-    let narrowed = table.narrowed(&resource.head.key, &RowPredicate::Nothing).unwrap();
+    let narrowed =
+        table.narrowed(&resource.head.key, &RowPredicate::Nothing, &[EntitySelector::All]).unwrap();
     assert_eq!((narrowed.table.source_count(), narrowed.sources_left_out), (0, 1));
 }
 
@@ -329,11 +339,14 @@ fn only_enough_rows_that_stand_for_themselves_have_bounds_and_filters() {
         part.verify().unwrap();
         let sections = section_bytes(&part, "bounds") + section_bytes(&part, "filters");
         let rows = part.useful_rows(&resource.head.key, &id).unwrap();
-        let narrowed = TableSnapshot::new(0, 1, vec![part]).narrowed(&resource.head.key, &id).unwrap();
+        let narrowed = TableSnapshot::new(0, 1, vec![part])
+            .narrowed(&resource.head.key, &id, &[EntitySelector::All])
+            .unwrap();
         assert_eq!(narrowed.sources_narrowed, usize::from(sections > 0));
         (sections > 0, rows.is_some())
     };
-    resource.head.filters = resource.head.columns.iter().map(|c| (*c.name == *"id").then_some(Analyzer::Keyword)).collect();
+    resource.head.filters =
+        resource.head.columns.iter().map(|c| (*c.name == *"id").then_some(Analyzer::Keyword)).collect();
     assert_eq!(useful(&resource), (true, true));
     for policy in [RowPolicy::Versioned, RowPolicy::Document, RowPolicy::Latest] {
         resource.head.policy = policy;
@@ -350,7 +363,8 @@ fn only_enough_rows_that_stand_for_themselves_have_bounds_and_filters() {
 fn where_filters_would_take_too_much_there_are_none() {
     let numbers: String = (0..70_000).map(|i| format!("{i} ")).collect();
     let mut resource = random_resource(&mut Random(9), 400, 2);
-    resource.head.filters = resource.head.columns.iter().map(|c| (c.ty == ColumnType::Str).then_some(Analyzer::Url)).collect();
+    resource.head.filters =
+        resource.head.columns.iter().map(|c| (c.ty == ColumnType::Str).then_some(Analyzer::Url)).collect();
     let place = resource.head.columns.iter().position(|column| *column.name == *"text").unwrap();
     resource.rows[200].values[place] = Value::Str(numbers.into_bytes());
     let predicates: Vec<RowPredicate> = ["w600", "69999", "nothing"]
@@ -382,7 +396,8 @@ fn where_filters_would_take_too_much_there_are_none() {
         check(&part, &resource, &more).unwrap();
         let (less, _) = check(&part, &resource, &predicates).unwrap();
         assert!(less < left_out, "{less} rows of {all} with {bytes_max} bytes");
-        let range = RowPredicate::Range { column: key("t", "when", ColumnType::Timestamp), least: 0, greatest: 9000 };
+        let range =
+            RowPredicate::Range { column: key("t", "when", ColumnType::Timestamp), least: 0, greatest: 9000 };
         assert!(check(&part, &resource, &[range]).unwrap().0 > 0, "bounds stay");
     }
 }
@@ -425,7 +440,10 @@ fn many_chunks_are_told_apart() {
         .collect();
     let (left_out, all) = check(&part, &resource, &predicates).unwrap();
     let chunks = (all - left_out) / 2;
-    assert!((84..84 * 2 + 9).contains(&chunks), "{chunks} chunks of two rows are read for 84 times three rows");
+    assert!(
+        (84..84 * 2 + 9).contains(&chunks),
+        "{chunks} chunks of two rows are read for 84 times three rows"
+    );
 }
 
 /// Wherever bounds or filters are damaged, a look-up that meets the damage says so, a table looks at all rows instead,
@@ -434,7 +452,8 @@ fn many_chunks_are_told_apart() {
 fn damaged_filters_hide_nothing() {
     let (disk, fs) = disk();
     let mut resource = random_resource(&mut Random(8), 200, 1);
-    resource.head.filters = resource.head.columns.iter().map(|c| (*c.name == *"id").then_some(Analyzer::Keyword)).collect();
+    resource.head.filters =
+        resource.head.columns.iter().map(|c| (*c.name == *"id").then_some(Analyzer::Keyword)).collect();
     write(&fs, &part_path(), std::slice::from_ref(&resource), 100, Effort::Fast).unwrap();
     let part = open(&fs).unwrap();
     let sections = part.describe().sections;
@@ -451,7 +470,7 @@ fn damaged_filters_hide_nothing() {
             let error = part.useful_rows(&resource.head.key, &id).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at}");
             let table = TableSnapshot::new(0, 1, vec![part]);
-            let narrowed = table.narrowed(&resource.head.key, &id).unwrap();
+            let narrowed = table.narrowed(&resource.head.key, &id, &[EntitySelector::All]).unwrap();
             assert_eq!((narrowed.table.source_count(), narrowed.sources_narrowed), (1, 0), "byte {at}");
         }
     }

@@ -16,8 +16,8 @@ use super::writer::{ENTITY_OVERHEAD_BYTES, SeriesDraft};
 const ENTITIES_EXPANSION: u64 = 6;
 /// A vector that grew may be half empty.
 const SLACK: u64 = 2;
-/// A posting takes eight bytes in memory and two or three in a filter, where its term is rare.
-const POSTINGS_EXPANSION: u64 = 8;
+/// A posting takes eight bytes in memory, twice that in a vector that grew, and at least one in a filter.
+const POSTINGS_EXPANSION: u64 = 16;
 /// The name of a resource.
 const NAME_BYTES: u64 = 64;
 

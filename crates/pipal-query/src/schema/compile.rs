@@ -40,9 +40,9 @@ fn has_stream_filter(rule: &RuleRef, _: usize) -> bool {
     matches!(rule.kind, RuleKind::Inverted | RuleKind::Skipping)
 }
 
-/// The last tag of a TREE rule gives an order; it is compared, but not looked for.
+/// The last tag of a rule gives an order; it is compared, but not looked for, unless the type of the rule says so.
 fn has_trace_filter(rule: &RuleRef, place: usize) -> bool {
-    rule.kind != RuleKind::Tree || place + 1 < rule.tags.len()
+    matches!(rule.kind, RuleKind::Inverted | RuleKind::Skipping) || place + 1 < rule.tags.len()
 }
 
 impl RowSchema {

@@ -31,16 +31,16 @@ fn spans_of(n: i64) -> [TestSpan; 2] {
     })
 }
 
-/// Conditions, the numbers of the traces of which a span meets them, and of how many of six sources.
+/// Conditions, the numbers of the traces of which a span meets them, and how many of four sources are read.
 fn cases() -> Vec<(Criteria, Vec<i64>, usize)> {
     let duration = |op, value| cond("duration", op, i(value));
     vec![
-        (eq("service_id", "svc1"), (400..800).collect(), 2),
+        (eq("service_id", "svc1"), (400..800).collect(), 1),
         (eq("inst", "inst1007"), vec![1007], 1),
         (and(eq("service_id", "svc0"), eq("inst", "inst1007")), vec![], 0),
         (eq("service_id", "none"), vec![], 0),
         (and(duration(BinaryOp::Ge, 7995), duration(BinaryOp::Lt, 8001)), vec![800], 1),
-        (cond("endpoint", BinaryOp::Ne, s("/endpoint")), vec![], 6),
+        (cond("endpoint", BinaryOp::Ne, s("/endpoint")), vec![], 4),
         (and(eq("service_id", "svc2"), cond("state", BinaryOp::Ne, i(0))), (800..1200).collect(), 2),
     ]
 }

@@ -1,4 +1,4 @@
-//! Column and page encodings, filters and checksums: pure functions without I/O.
+//! Column and page encodings and checksums: pure functions without I/O.
 //!
 //! Everything that is written here comes back bit for bit, by ranges of rows where it pays. Decoders take
 //! untrusted bytes: malformed input is a [`DecodeError`], never a panic. Checksums are the caller's job.
@@ -11,7 +11,6 @@ pub mod column;
 mod columns;
 mod encoding;
 mod error;
-pub mod filter;
 pub mod floats;
 pub mod frontcode;
 pub mod ints;

@@ -20,6 +20,7 @@ pub mod options;
 pub mod part;
 mod reaper;
 mod row_format;
+pub mod row_ranges;
 pub mod rows;
 pub mod scan;
 mod series_cursor;
@@ -34,8 +35,9 @@ pub use counters::CounterValues;
 pub use engine::{Engine, EngineStats, GroupData, RecoveryReport, SegmentData, ShardData};
 pub use options::{AckLevel, EngineOptions};
 pub use scan::{
-    CancelToken, MergedSeries, Scan, ScanBatch, ScanRequest, SegmentSnapshot, Snapshot, TableSnapshot,
-    TermFilter,
+    CancelToken, MergedSeries, Narrowed, RowPredicate, Scan, ScanBatch, ScanRequest, SegmentSnapshot,
+    Snapshot, TableSnapshot, TermFilter,
 };
 pub use store::{GroupOptions, Route};
 pub use table_key::{GroupId, SYSTEM_GROUP, SegmentBounds, TableKey};
+pub use terms::ordered_float;

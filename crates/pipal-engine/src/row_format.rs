@@ -228,10 +228,8 @@ mod tests {
     use pipal_model::{ColumnDef, ColumnKey, RowPolicy};
 
     fn layout() -> Layout {
-        let column = |name: &str, ty| ColumnDef {
-            key: ColumnKey { family: "f".into(), name: name.into(), ty },
-            attribute: false,
-        };
+        let column =
+            |name: &str, ty| ColumnDef::plain(ColumnKey { family: "f".into(), name: name.into(), ty });
         Layout::new(
             "r",
             RowPolicy::Versioned,

@@ -1,7 +1,9 @@
 //! Rows between the modules of the engine: kinds, batches, selections, and the trait of everything that holds rows.
 
+use crate::row_ranges::RowRanges;
+use crate::scan::RowPredicate;
 use pipal_codec::{Column, ColumnData, column::BytesData};
-use pipal_model::{ColumnKey, Result, RowPolicy, TimeRange};
+use pipal_model::{Analyzer, ColumnKey, Result, RowPolicy, TimeRange};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -127,19 +129,47 @@ pub struct ResourceHead {
     pub columns: Arc<[ColumnKey]>,
     /// Per column, whether the terms of its values are indexed (see `terms.rs`).
     pub indexed: Arc<[bool]>,
+    /// Per column, how its values become terms of filters of chunks, if they do.
+    pub filters: Arc<[Option<Analyzer>]>,
+}
+
+/// What a column is used for beside giving its values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ColumnUse {
+    /// The terms of its values are indexed.
+    pub indexed: bool,
+    /// How its values become terms of filters of chunks, if they do.
+    pub filter: Option<Analyzer>,
+}
+
+impl ColumnUse {
+    /// Adds what newer rows use the column for. Of two analyzers the newer one counts.
+    pub fn unite(&mut self, newer: ColumnUse) {
+        self.indexed |= newer.indexed;
+        self.filter = newer.filter.or(self.filter);
+    }
 }
 
 impl ResourceHead {
-    /// A head without indexed columns.
+    /// A head of columns that only give their values.
     pub fn new(key: ResourceKey, policy: RowPolicy, columns: Arc<[ColumnKey]>) -> Self {
         let indexed = columns.iter().map(|_| false).collect();
-        ResourceHead { key, policy, columns, indexed }
+        let filters = columns.iter().map(|_| None).collect();
+        ResourceHead { key, policy, columns, indexed, filters }
     }
 
-    /// A head with these columns, each with whether it is indexed.
-    pub fn of_columns(key: ResourceKey, policy: RowPolicy, columns: BTreeMap<ColumnKey, bool>) -> Self {
-        let (columns, indexed): (Vec<ColumnKey>, Vec<bool>) = columns.into_iter().unzip();
-        ResourceHead { key, policy, columns: columns.into(), indexed: indexed.into() }
+    /// A head with these columns, each with its use.
+    pub fn of_columns(key: ResourceKey, policy: RowPolicy, columns: BTreeMap<ColumnKey, ColumnUse>) -> Self {
+        let indexed = columns.values().map(|used| used.indexed).collect();
+        let filters = columns.values().map(|used| used.filter).collect();
+        ResourceHead { key, policy, columns: columns.into_keys().collect(), indexed, filters }
+    }
+
+    /// The columns with their uses.
+    pub fn uses(&self) -> impl Iterator<Item = (&ColumnKey, ColumnUse)> {
+        let flags = self.indexed.iter().zip(self.filters.iter());
+        let uses = flags.map(|(indexed, filter)| ColumnUse { indexed: *indexed, filter: *filter });
+        self.columns.iter().zip(uses)
     }
 }
 
@@ -218,6 +248,8 @@ pub struct ReadRequest<'a> {
     pub time: TimeRange,
     /// Columns wanted, in the order of the batch; a column that the source does not have reads as absent.
     pub columns: &'a [ColumnKey],
+    /// If given, rows outside are of no use: they may be left out.
+    pub rows: Option<&'a RowRanges>,
 }
 
 /// Where a read pauses.
@@ -307,6 +339,15 @@ pub trait RowSource: Send + Sync {
         terms: &[Box<[u8]>],
         limit: usize,
     ) -> Result<TermMatch>;
+    /// Rows of a resource among which are all that the predicate accepts; none when the source rules nothing out.
+    fn useful_rows(&self, key: &ResourceKey, predicate: &RowPredicate) -> Result<Option<RowRanges>>;
+    /// The selected series that have rows among these, cut to the rows from the first to the last of them.
+    fn series_within(
+        &self,
+        key: &ResourceKey,
+        selector: &EntitySelector,
+        rows: &RowRanges,
+    ) -> Result<SeriesList>;
     /// Appends to `out`, which has a column per requested key, rows in the time range of the cursor's series, in order,
     /// and moves the cursor behind them, until it is at its end or the limit is reached. `given` tells how many rows are
     /// of which series; series without such rows are not named. Rows of one series may come in several calls.

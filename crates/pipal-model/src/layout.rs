@@ -1,5 +1,6 @@
 //! The shape of rows: which columns a resource has, and which of the four row policies applies to it.
 
+use crate::analyzer::Analyzer;
 use crate::value::{ColumnType, write_varint};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -62,7 +63,21 @@ pub struct ColumnDef {
     pub key: ColumnKey,
     /// True for an indexed tag of a normal measure: the engine keeps its value as a series attribute too.
     pub attribute: bool,
+    /// How values become the terms by which parts skip rows of streams and traces; none if they do not.
+    pub filter: Option<Analyzer>,
 }
+
+impl ColumnDef {
+    /// A column that only holds values: neither an attribute nor filtered.
+    pub fn plain(key: ColumnKey) -> Self {
+        ColumnDef { key, attribute: false, filter: None }
+    }
+}
+
+/// Bit of the type byte of an encoded column: it is an attribute.
+const ATTRIBUTE: u8 = 0x80;
+/// Where the number of the analyzer begins in the type byte, in three bits; 0 for columns without filters.
+const FILTER_SHIFT: u32 = 4;
 
 /// The columns of the rows of one resource as one schema revision has them, without the entity's tags
 /// (those are in the entity bytes, see [`crate::series`]).
@@ -124,7 +139,8 @@ impl Layout {
         self.fingerprint
     }
 
-    /// Appends the definition: policy, resource, columns with family, name, type and attribute flag.
+    /// Appends the definition: policy, resource, columns with family, name and a byte of type, analyzer of the filter
+    /// and attribute flag.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.policy.code());
         write_text(&self.resource, out);
@@ -132,7 +148,8 @@ impl Layout {
         for column in &self.columns {
             write_text(&column.key.family, out);
             write_text(&column.key.name, out);
-            out.push(column.key.ty.code() | if column.attribute { 0x80 } else { 0 });
+            let filter = column.filter.map_or(0, Analyzer::code) << FILTER_SHIFT;
+            out.push(column.key.ty.code() | filter | if column.attribute { ATTRIBUTE } else { 0 });
         }
     }
 
@@ -146,11 +163,13 @@ impl Layout {
             let family = take_text(&mut bytes)?;
             let name = take_text(&mut bytes)?;
             let code = take_byte(&mut bytes)?;
-            let ty = ColumnType::from_code(code & 0x7f)?;
-            columns.push(ColumnDef {
-                key: ColumnKey { family: family.into(), name: name.into(), ty },
-                attribute: code & 0x80 != 0,
-            });
+            let ty = ColumnType::from_code(code & 0xf)?;
+            let filter = match code >> FILTER_SHIFT & 7 {
+                0 => None,
+                number => Some(Analyzer::from_code(number)?),
+            };
+            let key = ColumnKey { family: family.into(), name: name.into(), ty };
+            columns.push(ColumnDef { key, attribute: code & ATTRIBUTE != 0, filter });
         }
         bytes.is_empty().then(|| Layout::new(resource, policy, columns))
     }
@@ -162,7 +181,7 @@ impl Attributes {
         if positions.is_empty() {
             return None;
         }
-        let kept = positions.iter().map(|&i| ColumnDef { key: columns[i].key.clone(), attribute: false });
+        let kept = positions.iter().map(|&i| ColumnDef::plain(columns[i].key.clone()));
         Some(Attributes {
             layout: Arc::new(Layout::new(resource, RowPolicy::Latest, kept.collect())),
             positions,
@@ -203,14 +222,19 @@ mod tests {
 
     #[test]
     fn a_layout_survives_its_encoding_with_the_same_fingerprint() {
-        let column = |family: &str, name: &str, ty, attribute| ColumnDef {
+        let column = |family: &str, name: &str, ty, attribute, filter| ColumnDef {
             key: ColumnKey { family: family.into(), name: name.into(), ty },
             attribute,
+            filter,
         };
         let layout = Layout::new(
             "service_cpm",
             RowPolicy::Versioned,
-            vec![column("default", "id", ColumnType::Str, true), column("", "value", ColumnType::Int, false)],
+            vec![
+                column("default", "id", ColumnType::Str, true, None),
+                column("default", "text", ColumnType::Str, false, Some(Analyzer::Url)),
+                column("", "value", ColumnType::Timestamp, false, None),
+            ],
         );
         let mut bytes = Vec::new();
         layout.encode(&mut bytes);

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, knows a protocol or knows how rows are stored.
 
+pub mod analyzer;
 pub mod error;
 pub mod layout;
 pub mod memory;
@@ -9,6 +10,7 @@ pub mod series;
 pub mod time;
 pub mod value;
 
+pub use analyzer::Analyzer;
 pub use error::{Error, ErrorKind, Result};
 pub use layout::{ColumnDef, ColumnKey, Layout, RowPolicy};
 pub use memory::{MemoryLedger, MemoryPool, Refusal, Reservation, Share, ShareUse};

@@ -1,6 +1,5 @@
 //! Plans and operators: a request becomes a plan, a plan reads the engine, columns become an answer.
 
-pub mod analyzer;
 pub mod budget;
 mod buffer;
 pub mod context;

@@ -4,10 +4,9 @@
 //! when its tag has an analyzer. A [`TermTest`] is a question about that set of terms. There is no type check: text
 //! is compared as UTF-8, integers and times in an order-preserving form.
 
-use crate::analyzer::Analyzer;
-use pipal_model::ValueRef;
 use pipal_model::value::{decode_int_array, decode_str_array};
 pub use pipal_model::value::{int_of_term, int_term};
+use pipal_model::{Analyzer, ValueRef};
 use std::ops::Bound;
 
 /// A sorted set of distinct terms.

@@ -64,6 +64,7 @@ fn print_part(path: &Path, part: &PartDescription, in_full: bool) {
     println!("  id {:032x}, format {}", identity.id, summary.format_version);
     println!("  log {} to {}, parents {}", identity.log_first, identity.log_last, identity.parents.len());
     println!("  {} distinct entities, {} terms of indexed columns", summary.entities, summary.terms);
+    println!("  {} terms in filters of chunks", summary.filter_hashes);
     if let Some(time) = summary.time {
         println!("  times {} to {} ns", time.begin, time.end);
     }

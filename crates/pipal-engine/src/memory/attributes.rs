@@ -74,7 +74,7 @@ impl AttributeIndex {
         columns: &[ColumnKey],
     ) -> Result<()> {
         let series = source.series(key, &crate::rows::EntitySelector::All)?;
-        let request = ReadRequest { key, time: TimeRange::ALL, columns };
+        let request = ReadRequest { key, time: TimeRange::ALL, columns, rows: None };
         let seed = resource_seed(&key.name);
         let mut cursor = SeriesCursor::whole(&series);
         let mut batch = RowBatch::new(columns);

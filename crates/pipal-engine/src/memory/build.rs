@@ -4,8 +4,8 @@ use super::attributes::{AttributeIndex, resource_seed};
 use super::run::{MemRun, RunResource, RunRow, entity_hash};
 use crate::batch::TableRows;
 use crate::row_format::{body_length, copy_row, decode_head, encode_projection, present_columns};
-use crate::rows::{ResourceHead, ResourceKey, RowKind};
-use crate::terms::is_indexed;
+use crate::rows::{ColumnUse, ResourceHead, ResourceKey, RowKind};
+use crate::terms::use_of;
 use hashbrown::HashMap;
 use pipal_model::{ColumnKey, Error, Layout, Result, RowPolicy, TimeRange};
 use std::cmp::Ordering;
@@ -271,13 +271,16 @@ impl RunBuilder {
         })
     }
 
-    /// Union of the columns of all layouts per resource, each with whether some layout indexes it.
-    fn resource_columns(&self) -> Vec<BTreeMap<ColumnKey, bool>> {
-        let mut columns: Vec<BTreeMap<ColumnKey, bool>> = vec![BTreeMap::new(); self.policies.len()];
-        for ((layout, _), rank) in &self.layout_resources {
+    /// Union of the columns of all layouts per resource, each with what some layout uses it for.
+    fn resource_columns(&self) -> Vec<BTreeMap<ColumnKey, ColumnUse>> {
+        let mut columns: Vec<BTreeMap<ColumnKey, ColumnUse>> = vec![BTreeMap::new(); self.policies.len()];
+        // Layouts are numbered as they arrive, so that later ones count where only one can.
+        let mut layouts: Vec<(&(u32, RowKind), &u32)> = self.layout_resources.iter().collect();
+        layouts.sort_unstable();
+        for ((layout, _), rank) in layouts {
             let layout = &self.layouts[*layout as usize];
             for column in layout.columns() {
-                *columns[*rank as usize].entry(column.key.clone()).or_default() |= is_indexed(layout, column);
+                columns[*rank as usize].entry(column.key.clone()).or_default().unite(use_of(layout, column));
             }
         }
         columns

@@ -3,6 +3,7 @@
 pub(crate) mod attributes;
 mod build;
 pub(crate) mod run;
+mod useful;
 
 pub(crate) use build::merge_runs;
 pub(crate) use run::MemRun;

@@ -3,11 +3,14 @@
 //! Rows are ordered by (resource, 64-bit hash of the entity, entity, time): numbers decide nearly every
 //! comparison. The order of parts, by entity bytes, is made when series are listed.
 
+use super::useful::numbers_of_use;
 use crate::row_format::{RowHead, ValueReader, decode_head, read_columns};
+use crate::row_ranges::RowRanges;
 use crate::rows::{
     EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
     RowSource, SeriesCursor, SeriesList, TermMatch,
 };
+use crate::scan::RowPredicate;
 use crate::terms::{has_any_of, has_terms};
 use pipal_model::{ColumnKey, Error, Layout, Result, TimeRange};
 use std::ops::Range;
@@ -195,6 +198,28 @@ impl RowSource for MemRun {
         })
     }
 
+    fn useful_rows(&self, key: &ResourceKey, predicate: &RowPredicate) -> Result<Option<RowRanges>> {
+        let Some(resource) = self.find(key) else { return Ok(Some(RowRanges::default())) };
+        self.accepted_rows(resource, predicate).map(Some)
+    }
+
+    fn series_within(
+        &self,
+        key: &ResourceKey,
+        selector: &EntitySelector,
+        rows: &RowRanges,
+    ) -> Result<SeriesList> {
+        let all = self.series(key, selector)?;
+        let mut list = SeriesList::default();
+        for series in 0..all.len() {
+            let (first_row, count) = all.rows(series);
+            if let Some((first_row, count)) = rows.cut_series(first_row, count) {
+                list.push(all.entity(series), first_row, count);
+            }
+        }
+        Ok(list)
+    }
+
     fn read(
         &self,
         request: &ReadRequest<'_>,
@@ -212,11 +237,14 @@ impl RowSource for MemRun {
             let rows = self.rows.get(first..first + pending.rows as usize).unwrap_or_default();
             let from = rows.partition_point(|row| row.time < request.time.begin);
             let to = rows.partition_point(|row| row.time <= request.time.end).max(from);
-            let mut end = from;
-            for row in &rows[from..to] {
+            // The first row that is not done, and how many rows were given on the way.
+            let (mut end, mut count) = (to, 0);
+            for number in numbers_of_use(first as u64 + from as u64..first as u64 + to as u64, request.rows) {
                 if limit.is_reached(given_rows, given_bytes) {
+                    end = number as usize - first;
                     break;
                 }
+                let Some(row) = self.rows.get(number as usize) else { break };
                 let head = self.head_of(row)?;
                 if head.deleted || !out.deleted.is_empty() {
                     out.deleted.resize(out.times.len(), false);
@@ -227,10 +255,10 @@ impl RowSource for MemRun {
                 targets.read(&head, &mut out.columns)?;
                 given_rows += 1;
                 given_bytes += head.body.len();
-                end += 1;
+                count += 1;
             }
-            if end > from {
-                GivenRows::push(given, pending.wanted, (end - from) as u32);
+            if count > 0 {
+                GivenRows::push(given, pending.wanted, count);
             }
             if end < to {
                 cursor.advance(series, end as u32);

@@ -96,6 +96,8 @@ pub(super) enum Section {
     Series,
     Entities,
     Terms,
+    Bounds,
+    Filters,
     Resources,
     Primary,
     Meta,
@@ -103,11 +105,13 @@ pub(super) enum Section {
 }
 
 impl Section {
-    pub(super) const ALL: [Section; 8] = [
+    pub(super) const ALL: [Section; 10] = [
         Section::Rows,
         Section::Series,
         Section::Entities,
         Section::Terms,
+        Section::Bounds,
+        Section::Filters,
         Section::Resources,
         Section::Primary,
         Section::Meta,
@@ -121,6 +125,8 @@ impl Section {
             Section::Series => "series",
             Section::Entities => "entities",
             Section::Terms => "terms",
+            Section::Bounds => "bounds",
+            Section::Filters => "filters",
             Section::Resources => "resources",
             Section::Primary => "primary",
             Section::Meta => "meta",

@@ -45,6 +45,8 @@ pub struct PartSummary {
     pub entities: u64,
     /// Hashes of terms, counted per resource and indexed column.
     pub terms: u64,
+    /// Hashes of terms in filters, counted per span and column.
+    pub filter_hashes: u64,
     /// Row groups.
     pub row_groups: u64,
     /// Least and greatest time of the data rows; none without data rows.
@@ -88,6 +90,7 @@ pub(super) fn encode_statistics(identity: &PartIdentity, summary: &PartSummary) 
     put_varint(summary.series, &mut out);
     put_varint(summary.entities, &mut out);
     put_varint(summary.terms, &mut out);
+    put_varint(summary.filter_hashes, &mut out);
     put_varint(summary.row_groups, &mut out);
     if let Some(time) = summary.time {
         out.extend_from_slice(&time.begin.to_le_bytes());
@@ -127,6 +130,7 @@ pub(super) fn decode_statistics(bytes: &[u8], file_bytes: u64) -> Decoded<(PartI
         series: reader.varint()?,
         entities: reader.varint()?,
         terms: reader.varint()?,
+        filter_hashes: reader.varint()?,
         row_groups: reader.varint()?,
         ..PartSummary::default()
     };

@@ -128,6 +128,10 @@ pub(super) struct PartIndex {
     pub(super) entities: BlockList,
     /// Keys: those of the first piece. First: number of the first hash.
     pub(super) terms: BlockList,
+    /// First: first row of the span. Second: its number of rows.
+    pub(super) bounds: BlockList,
+    /// Keys: those of the first piece. First: number of the first hash.
+    pub(super) filters: BlockList,
     /// Keys: kind and name of the first resource. First: its first row.
     pub(super) resources: BlockList,
     /// First: first row of the page. Second: id of its first entity.
@@ -138,7 +142,15 @@ pub(super) struct PartIndex {
 
 impl CacheValue for PartIndex {
     fn cache_bytes(&self) -> usize {
-        let lists = [&self.entities, &self.terms, &self.resources, &self.series, &self.primary];
+        let lists = [
+            &self.entities,
+            &self.terms,
+            &self.bounds,
+            &self.filters,
+            &self.resources,
+            &self.series,
+            &self.primary,
+        ];
         self.schemas.heap_bytes() + lists.iter().map(|list| list.heap_bytes()).sum::<usize>()
     }
 }
@@ -150,6 +162,8 @@ impl PartIndex {
             schemas: SchemaTable::decode(&mut reader)?,
             entities: BlockList::decode(&mut reader, contents.section(Section::Entities))?,
             terms: BlockList::decode(&mut reader, contents.section(Section::Terms))?,
+            bounds: BlockList::decode(&mut reader, contents.section(Section::Bounds))?,
+            filters: BlockList::decode(&mut reader, contents.section(Section::Filters))?,
             resources: BlockList::decode(&mut reader, contents.section(Section::Resources))?,
             series: BlockList::decode(&mut reader, contents.section(Section::Series))?,
             primary: BlockList::decode(&mut reader, contents.section(Section::Primary))?,
@@ -157,9 +171,12 @@ impl PartIndex {
         reader.end()?;
         let starts_at_zero = |list: &BlockList| list.blocks.first().is_some_and(|block| block.first == 0);
         let lists = [&index.entities, &index.resources, &index.series, &index.primary];
-        // Without an indexed column there are no terms.
-        let terms = index.terms.len() == 0 || starts_at_zero(&index.terms);
-        if !terms || !lists.into_iter().all(starts_at_zero) {
+        // Without an indexed column there are no terms, and without a filtered one no filters.
+        let may_be_empty = |list: &BlockList| list.len() == 0 || starts_at_zero(list);
+        if !may_be_empty(&index.terms)
+            || !may_be_empty(&index.filters)
+            || !lists.into_iter().all(starts_at_zero)
+        {
             return Err(Malformed("sections that begin with number 0"));
         }
         Ok(index)

@@ -4,8 +4,10 @@ use super::dictionary::DictionaryBlock;
 use super::index::{BlockPlace, PartIndex};
 use super::reader::Part;
 use super::resources::{DirectoryBlock, ResourceEntry};
+use super::schema::ColumnList;
 use super::series::{SERIES_BLOCK_MAX, SeriesBlock, SeriesPage};
 use super::wire::Malformed;
+use crate::row_ranges::RowRanges;
 use crate::rows::{EntitySelector, ResourceHead, ResourceKey, SeriesList};
 use pipal_model::Result;
 use std::ops::{ControlFlow, Range};
@@ -44,8 +46,8 @@ impl Part {
 
     pub(super) fn head(&self, index: &PartIndex, entry: &ResourceEntry) -> Result<ResourceHead> {
         let list = self.misled(index.schemas.get(entry.schema))?.clone();
-        let (columns, indexed) = (list.columns, list.indexed);
-        Ok(ResourceHead { key: entry.key.clone(), policy: entry.policy, columns, indexed })
+        let ColumnList { columns, indexed, filters, .. } = list;
+        Ok(ResourceHead { key: entry.key.clone(), policy: entry.policy, columns, indexed, filters })
     }
 
     /// Entities smaller than `key`, and whether `key` is one.
@@ -56,11 +58,16 @@ impl Part {
         Ok((place.first + rank as u64, found))
     }
 
-    /// The selected series of a resource.
-    pub(super) fn select_series(&self, key: &ResourceKey, selector: &EntitySelector) -> Result<SeriesList> {
+    /// The selected series of a resource; with `rows`, only what they have of these, from the first to the last one.
+    pub(super) fn select_series(
+        &self,
+        key: &ResourceKey,
+        selector: &EntitySelector,
+        rows: Option<&RowRanges>,
+    ) -> Result<SeriesList> {
         let index = self.index()?;
         let Some(resource) = self.find_resource(&index, key)? else { return Ok(SeriesList::default()) };
-        let finder = SeriesFinder { part: self, index: &index, resource: &resource };
+        let finder = SeriesFinder { part: self, index: &index, resource: &resource, rows };
         match selector {
             EntitySelector::All => finder.between(0..self.summary().entities),
             EntitySelector::Prefix(prefix) => {
@@ -90,6 +97,8 @@ struct SeriesFinder<'a> {
     part: &'a Part,
     index: &'a PartIndex,
     resource: &'a ResourceEntry,
+    /// If given, of series only what they have of these rows.
+    rows: Option<&'a RowRanges>,
 }
 
 /// Where a block of a series list lies.
@@ -150,6 +159,14 @@ impl SeriesFinder<'_> {
         self.block(BlockAddress { page: at.page + 1, block: 0 })
     }
 
+    /// What a series has of the rows of use: first row and count.
+    fn cut(&self, row: u64, count: u32) -> Option<(u64, u32)> {
+        match self.rows {
+            Some(rows) => rows.cut_series(row, count),
+            None => Some((row, count)),
+        }
+    }
+
     /// All series whose entity ids are in `ids`.
     fn between(&self, ids: Range<u64>) -> Result<SeriesList> {
         let mut list = SeriesList::default();
@@ -163,11 +180,19 @@ impl SeriesFinder<'_> {
             let begin = block.ids.partition_point(|&id| id < ids.start);
             let end = block.ids.partition_point(|&id| id < ids.end);
             let mut row = block.first_row + sum(&block.rows[..begin]);
-            let mut counts = block.rows[begin..end].iter();
-            strings.each(&block.ids[begin..end], |entity| {
-                let Some(&rows) = counts.next() else { return };
-                list.push(entity, row, rows);
-                row += u64::from(rows);
+            let (mut ids, mut places) = (Vec::new(), Vec::new());
+            for (&id, &count) in block.ids[begin..end].iter().zip(&block.rows[begin..end]) {
+                if let Some(place) = self.cut(row, count) {
+                    ids.push(id);
+                    places.push(place);
+                }
+                row += u64::from(count);
+            }
+            let mut places = places.into_iter();
+            strings.each(&ids, |entity| {
+                if let Some((row, count)) = places.next() {
+                    list.push(entity, row, count);
+                }
             })?;
             if end < block.ids.len() {
                 break;
@@ -192,7 +217,10 @@ impl SeriesFinder<'_> {
             }
             let Some((_, block)) = &loaded else { continue };
             let Ok(place) = block.ids.binary_search(&id) else { continue };
-            list.push(entity, block.first_row + sum(&block.rows[..place]), block.rows[place]);
+            let row = block.first_row + sum(&block.rows[..place]);
+            if let Some((row, count)) = self.cut(row, block.rows[place]) {
+                list.push(entity, row, count);
+            }
         }
         Ok(list)
     }

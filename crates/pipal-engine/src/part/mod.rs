@@ -6,6 +6,8 @@
 //! series       per resource the ids of its entities and the rows of each
 //! entities     all distinct entities of the part, sorted; an id is a rank
 //! terms        which series have which values of indexed columns
+//! bounds       which chunks have which numbers
+//! filters      which chunks have which terms
 //! resources    directory of the resources
 //! primary      where the row groups lie, with their rows and times
 //! meta         schema table, and where the blocks of the sections above lie
@@ -29,6 +31,7 @@ mod dictionary;
 mod entities;
 mod estimate;
 mod file;
+mod filters;
 mod footer;
 mod identity;
 mod index;

@@ -4,7 +4,7 @@
 use super::dictionary::ENTITY_BYTES_MAX;
 use crate::rows::{CHUNK_ROWS_MAX, ResourceHead, RowBatch};
 use crate::terms::has_terms;
-use pipal_model::{ColumnKey, Error, Result, RowPolicy};
+use pipal_model::{Analyzer, ColumnKey, Error, Result, RowPolicy};
 
 /// Remembers the last row that was accepted.
 #[derive(Default)]
@@ -62,7 +62,8 @@ impl OrderCheck {
             return Ok(true);
         };
         if last.key == head.key {
-            let same_columns = last.columns == head.columns && last.indexed == head.indexed;
+            let same_uses = last.indexed == head.indexed && last.filters == head.filters;
+            let same_columns = last.columns == head.columns && same_uses;
             if last.policy != head.policy || !same_columns {
                 return Err(violation(head, "a resource that changes its policy or columns inside a part"));
             }
@@ -113,6 +114,13 @@ fn check_shape(head: &ResourceHead, series: &[(&[u8], u32)], rows: &RowBatch) ->
         || !head.columns.iter().zip(head.indexed.iter()).all(may_index)
     {
         return Err(violation(head, "an index of a column that has no terms"));
+    }
+    let may_filter =
+        |(column, filter): (&ColumnKey, &Option<Analyzer>)| filter.is_none() || has_terms(column.ty);
+    if head.filters.len() != head.columns.len()
+        || !head.columns.iter().zip(head.filters.iter()).all(may_filter)
+    {
+        return Err(violation(head, "a filter of a column that has no terms"));
     }
     let counted: usize = series.iter().map(|(_, count)| *count as usize).sum();
     if counted != rows.len() || series.iter().any(|(_, count)| *count == 0) {

@@ -8,10 +8,12 @@ use super::primary::{ChunkEntry, GroupEntry, PrimaryBlock, RowGroup};
 use super::reader::{Part, inconsistent};
 use super::resources::ResourceEntry;
 use super::wire::Decoded;
+use crate::row_ranges::RowRanges;
 use crate::rows::{
     EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
     RowSource, SeriesCursor, SeriesList, TermMatch,
 };
+use crate::scan::RowPredicate;
 use pipal_codec::{Column, ColumnData, Presence, decode_column};
 use pipal_model::{ColumnKey, Result, TimeRange};
 use std::ops::{ControlFlow, Range};
@@ -44,7 +46,7 @@ impl RowSource for Part {
     }
 
     fn series(&self, key: &ResourceKey, selector: &EntitySelector) -> Result<SeriesList> {
-        self.select_series(key, selector)
+        self.select_series(key, selector, None)
     }
 
     fn series_bound(&self, key: &ResourceKey) -> Result<u64> {
@@ -60,6 +62,19 @@ impl RowSource for Part {
         limit: usize,
     ) -> Result<TermMatch> {
         self.match_terms(key, column, terms, limit)
+    }
+
+    fn useful_rows(&self, key: &ResourceKey, predicate: &RowPredicate) -> Result<Option<RowRanges>> {
+        self.find_useful_rows(key, predicate)
+    }
+
+    fn series_within(
+        &self,
+        key: &ResourceKey,
+        selector: &EntitySelector,
+        rows: &RowRanges,
+    ) -> Result<SeriesList> {
+        self.select_series(key, selector, Some(rows))
     }
 
     fn read(
@@ -91,6 +106,7 @@ impl RowSource for Part {
             resource: &resource,
             schema_columns: schema.columns.len(),
             time: request.time,
+            rows: request.rows,
             sink,
             stats,
         };
@@ -139,6 +155,7 @@ struct SeriesReader<'a> {
     resource: &'a ResourceEntry,
     schema_columns: usize,
     time: TimeRange,
+    rows: Option<&'a RowRanges>,
     sink: Sink<'a>,
     stats: &'a mut ReadStats,
 }
@@ -153,6 +170,14 @@ impl SeriesReader<'_> {
             let row = pending.first_row;
             if row < self.resource.first_row || row >= self.resource.end_row() {
                 return Err(inconsistent("a series of another resource or source"));
+            }
+            if let Some(rows) = self.rows {
+                // What comes before the next row of use is not even looked up.
+                let next = rows.at_or_after(row).map_or(self.resource.end_row(), |rows| rows.start);
+                if next > row {
+                    cursor.skip_to(series, next);
+                    continue;
+                }
             }
             let entry = self.groups.find(row, self.stats)?;
             if !entry.time.overlaps(&self.time) {

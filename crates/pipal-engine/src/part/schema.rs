@@ -2,7 +2,7 @@
 
 use super::wire::{Decoded, Malformed, Reader, put_bytes, put_varint};
 use crate::terms::has_terms;
-use pipal_model::{ColumnKey, ColumnType};
+use pipal_model::{Analyzer, ColumnKey, ColumnType};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ const INDEXED: u64 = 1;
 /// Added if its terms are in the part.
 const WITH_TERMS: u64 = 2;
 
-/// The columns of a resource, which of them are indexed, and of which the part has the terms.
+/// The columns of a resource, which of them are indexed, of which the part has the terms, and which have filters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ColumnList {
     /// Sorted by key.
@@ -20,6 +20,8 @@ pub(super) struct ColumnList {
     pub(super) indexed: Arc<[bool]>,
     /// One flag per column: the terms of its values are in the part. Never without the flag above.
     pub(super) with_terms: Arc<[bool]>,
+    /// Per column, how its values become terms of filters, if they do.
+    pub(super) filters: Arc<[Option<Analyzer>]>,
 }
 
 impl ColumnList {
@@ -77,15 +79,45 @@ impl SchemaTable {
                 if !is_known {
                     return Err(Malformed("an index of a type that has terms"));
                 }
-                table.heap_bytes += size_of::<ColumnKey>() + column.family.len() + column.name.len() + 2;
+                table.heap_bytes += size_of::<ColumnKey>() + column.family.len() + column.name.len() + 3;
                 schema.push(column.clone());
                 indexed.push(code & INDEXED != 0);
                 with_terms.push(code & WITH_TERMS != 0);
             }
+            let filters = decode_filters(reader, &schema)?;
             let (indexed, with_terms) = (indexed.into(), with_terms.into());
-            table.schemas.push(ColumnList { columns: schema.into(), indexed, with_terms });
+            table.schemas.push(ColumnList { columns: schema.into(), indexed, with_terms, filters });
         }
         Ok(table)
+    }
+}
+
+/// Few columns have filters: they are listed behind the columns.
+fn decode_filters(reader: &mut Reader<'_>, columns: &[ColumnKey]) -> Decoded<Arc<[Option<Analyzer>]>> {
+    let count = reader.count(2)?;
+    let mut filters = vec![None; columns.len()];
+    let mut next = 0usize;
+    for _ in 0..count {
+        let place = next.saturating_add(reader.varint_u32()? as usize);
+        let analyzer = Analyzer::from_code(reader.u8()?).ok_or(Malformed("an analyzer"))?;
+        match (filters.get_mut(place), columns.get(place)) {
+            (Some(filter), Some(column)) if has_terms(column.ty) => *filter = Some(analyzer),
+            _ => return Err(Malformed("a filter of a type that has terms")),
+        }
+        next = place + 1;
+    }
+    Ok(filters.into())
+}
+
+fn encode_filters(filters: &[Option<Analyzer>], out: &mut Vec<u8>) {
+    put_varint(filters.iter().flatten().count() as u64, out);
+    let mut next = 0;
+    for (place, filter) in filters.iter().enumerate() {
+        if let Some(analyzer) = filter {
+            put_varint((place - next) as u64, out);
+            out.push(analyzer.code());
+            next = place + 1;
+        }
     }
 }
 
@@ -111,6 +143,7 @@ impl SchemaBuilder {
             let flags = if *indexed { INDEXED } else { 0 } | if *with_terms { WITH_TERMS } else { 0 };
             put_varint(u64::from(self.column(column)) << 2 | flags, &mut self.schemas_encoded);
         }
+        encode_filters(&schema.filters, &mut self.schemas_encoded);
         let number = self.schemas.len() as u32;
         self.schemas.insert(schema, number);
         number
@@ -146,13 +179,23 @@ mod tests {
     }
 
     #[test]
-    fn an_index_of_doubles_is_refused() {
-        let mut builder = SchemaBuilder::default();
+    fn an_index_or_a_filter_of_doubles_is_refused() {
         let columns = [key("", "v", ColumnType::Float)].into();
-        builder.number(ColumnList { columns, indexed: [true].into(), with_terms: [true].into() });
-        let mut bytes = Vec::new();
-        builder.encode(&mut bytes);
-        assert!(SchemaTable::decode(&mut Reader::new(&bytes)).is_err());
+        let list =
+            ColumnList { columns, indexed: [true].into(), with_terms: [true].into(), filters: [None].into() };
+        let filtered = ColumnList {
+            indexed: [false].into(),
+            with_terms: [false].into(),
+            filters: [Some(Analyzer::Keyword)].into(),
+            ..list.clone()
+        };
+        for list in [list, filtered] {
+            let mut builder = SchemaBuilder::default();
+            builder.number(list);
+            let mut bytes = Vec::new();
+            builder.encode(&mut bytes);
+            assert!(SchemaTable::decode(&mut Reader::new(&bytes)).is_err());
+        }
     }
 
     #[test]
@@ -160,6 +203,7 @@ mod tests {
         let mut builder = SchemaBuilder::default();
         let list = |columns: Vec<ColumnKey>, indexed: &[bool]| ColumnList {
             with_terms: columns.iter().map(|_| false).collect(),
+            filters: columns.iter().map(|_| None).collect(),
             columns: columns.into(),
             indexed: indexed.into(),
         };

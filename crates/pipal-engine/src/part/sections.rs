@@ -1,6 +1,7 @@
 //! Writes what follows the rows: series lists, dictionary, directory, indexes, identity.
 
 use super::dictionary::{DictionaryBuilder, separator};
+use super::filters::BoundsDraft;
 use super::footer::{Contents, Section};
 use super::identity::encode_statistics;
 use super::index::{BlockDraft, BlockList};
@@ -9,6 +10,7 @@ use super::resources::{
     DIRECTORY_BLOCK_BYTES, DIRECTORY_ENTRY_BYTES, ResourceEntry, encode_directory_block, key_bytes,
 };
 use super::series::{SERIES_BLOCK_MAX, SeriesPageBuilder};
+use super::terms::TermBlocks;
 use super::writer::{Draft, end_section, pieces};
 use pipal_model::Result;
 use xxhash_rust::xxh3::xxh3_128;
@@ -24,6 +26,11 @@ pub(super) fn write(draft: &mut Draft) -> Result<Contents> {
     end_section(draft, &mut contents, Section::Entities);
     let terms = write_terms(draft)?;
     end_section(draft, &mut contents, Section::Terms);
+    let (filter_blocks, bounds) = draft.filters.finish();
+    let bounds = write_bounds(draft, &bounds)?;
+    end_section(draft, &mut contents, Section::Bounds);
+    let filters = write_filters(draft, &filter_blocks)?;
+    end_section(draft, &mut contents, Section::Filters);
     let resources = write_resources(draft)?;
     end_section(draft, &mut contents, Section::Resources);
     let primary = write_primary(draft)?;
@@ -32,7 +39,7 @@ pub(super) fn write(draft: &mut Draft) -> Result<Contents> {
     let mut meta = Vec::new();
     draft.schemas.encode(&mut meta);
     draft.summary.schema_fingerprint = xxh3_128(&meta);
-    for list in [entities, terms, resources, series, primary] {
+    for list in [entities, terms, bounds, filters, resources, series, primary] {
         BlockList::encode(&list, draft.effort, &mut meta);
     }
     draft.out.put(&[&meta])?;
@@ -118,6 +125,19 @@ fn write_terms(draft: &mut Draft) -> Result<Vec<BlockDraft>> {
     for (key, bytes, hashes) in blocks.iter() {
         list.push(put_block(draft, bytes, key.to_vec(), draft.summary.terms, 0)?);
         draft.summary.terms += hashes;
+    }
+    Ok(list)
+}
+
+fn write_bounds(draft: &mut Draft, spans: &[BoundsDraft]) -> Result<Vec<BlockDraft>> {
+    spans.iter().map(|span| put_block(draft, &span.bytes, Vec::new(), span.first_row, span.rows)).collect()
+}
+
+fn write_filters(draft: &mut Draft, blocks: &TermBlocks) -> Result<Vec<BlockDraft>> {
+    let mut list = Vec::new();
+    for (key, bytes, hashes) in blocks.iter() {
+        list.push(put_block(draft, bytes, key.to_vec(), draft.summary.filter_hashes, 0)?);
+        draft.summary.filter_hashes += hashes;
     }
     Ok(list)
 }

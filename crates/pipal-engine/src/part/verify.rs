@@ -2,11 +2,13 @@
 
 use super::chunk::{ChunkView, StoredColumn};
 use super::dictionary::DictionaryBlock;
+use super::filters::FilterCheck;
 use super::footer::{Extent, HEADER_BYTES, Section, encode_header};
 use super::index::PartIndex;
 use super::primary::{GroupEntry, PrimaryBlock, RowGroup};
 use super::reader::Part;
 use super::resources::{DirectoryBlock, ResourceEntry};
+use super::schema::ColumnList;
 use super::series::SeriesPage;
 use pipal_codec::{Column, decode_column};
 use pipal_model::{Error, Result, TimeRange};
@@ -131,13 +133,14 @@ impl Part {
         let section = self.contents.section(Section::Rows);
         let mut walk = RowWalk { row: 0, resources };
         let (mut offset, mut groups) = (section.offset, 0);
+        let mut filters = FilterCheck::new(self, index);
         for place in index.primary.iter() {
             if (place.first, place.second) != (walk.row, offset) {
                 return Err(self.wrong("row groups that do not follow each other"));
             }
             let decode = |bytes: Vec<u8>| PrimaryBlock::decode(&bytes, place.first, place.second);
             for entry in self.file.load_as(place.extent, decode)?.0 {
-                self.verify_group(index, &entry, &mut walk)?;
+                self.verify_group(index, &entry, &mut walk, &mut filters)?;
                 offset = entry.offset + entry.length;
                 groups += 1;
             }
@@ -146,19 +149,26 @@ impl Part {
         if !ended || groups != self.summary().row_groups {
             return Err(self.wrong("row groups that do not add up"));
         }
-        Ok(())
+        filters.finish()
     }
 
-    fn verify_group(&self, index: &PartIndex, entry: &GroupEntry, walk: &mut RowWalk<'_>) -> Result<()> {
+    fn verify_group(
+        &self,
+        index: &PartIndex,
+        entry: &GroupEntry,
+        walk: &mut RowWalk<'_>,
+        filters: &mut FilterCheck<'_>,
+    ) -> Result<()> {
         let extent = Extent { offset: entry.offset, length: entry.length, crc: entry.crc };
         let group = self.file.load_as(extent, |bytes| RowGroup::decode(bytes, entry.rows))?;
         let mut time = TimeRange { begin: i64::MAX, end: i64::MIN };
         for chunk in group.chunks() {
             let Some(resource) = walk.resource() else { return Err(self.wrong("rows of no resource")) };
-            let columns = &self.misled(index.schemas.get(resource.schema))?.columns;
-            let parse = |bytes| ChunkView::parse(bytes, chunk.rows as usize, columns.len());
+            let list = self.misled(index.schemas.get(resource.schema))?;
+            let parse = |bytes| ChunkView::parse(bytes, chunk.rows as usize, list.columns.len());
             let view = self.file.located(entry.offset, group.bytes_of(*chunk).and_then(parse))?;
-            let times = self.verify_chunk(&view, columns.iter().map(|column| column.ty), entry.offset)?;
+            filters.begin_chunk(list, walk.row, chunk.rows)?;
+            let times = self.verify_chunk(&view, list, entry.offset, filters)?;
             time = TimeRange { begin: time.begin.min(times.begin), end: time.end.max(times.end) };
             walk.row += u64::from(chunk.rows);
             let inside = resource.time.begin <= times.begin && times.end <= resource.time.end;
@@ -176,22 +186,27 @@ impl Part {
     fn verify_chunk(
         &self,
         view: &ChunkView<'_>,
-        types: impl Iterator<Item = pipal_model::ColumnType>,
+        list: &ColumnList,
         offset: u64,
+        filters: &FilterCheck<'_>,
     ) -> Result<TimeRange> {
         let rows = view.rows();
         let (mut times, mut versions) = (Vec::new(), Vec::new());
         self.file.located(offset, view.decode_times(0..rows, &mut times))?;
         self.file.located(offset, view.decode_versions(0..rows, &times, &mut versions))?;
-        for (number, ty) in types.enumerate() {
-            if let StoredColumn::Encoded(bytes) = self.file.located(offset, view.column(number))? {
-                let mut column = Column::new(ty);
-                let decoded = decode_column(ty, bytes, rows, 0..rows, &mut column);
-                self.file.located(offset, decoded.map_err(Into::into))?;
-                if column.len() != rows {
-                    return Err(self.file.corrupt(offset, "a column of another length than its chunk"));
+        for (number, key) in list.columns.iter().enumerate() {
+            let mut column = Column::new(key.ty);
+            match self.file.located(offset, view.column(number))? {
+                StoredColumn::Missing(presence) => column.push_missing(presence, rows),
+                StoredColumn::Encoded(bytes) => {
+                    let decoded = decode_column(key.ty, bytes, rows, 0..rows, &mut column);
+                    self.file.located(offset, decoded.map_err(Into::into))?;
                 }
             }
+            if column.len() != rows {
+                return Err(self.file.corrupt(offset, "a column of another length than its chunk"));
+            }
+            filters.column(list, number, &column)?;
         }
         let begin = times.iter().copied().min().unwrap_or(i64::MAX);
         Ok(TimeRange { begin, end: times.iter().copied().max().unwrap_or(i64::MIN) })

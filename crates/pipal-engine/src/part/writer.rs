@@ -2,6 +2,7 @@
 
 use super::chunk::encode_chunk;
 use super::entities::EntityInterner;
+use super::filters::FilterWriter;
 use super::footer::{Footer, Section};
 use super::order::{Continuation, OrderCheck};
 use super::output::Output;
@@ -15,7 +16,7 @@ use crate::fs::FileSystem;
 use crate::rows::{CHUNK_ROWS_MAX, ResourceHead, RowBatch, RowKind};
 use pipal_codec::column::BytesData;
 use pipal_codec::{ColumnData, Effort, Presence, Validity};
-use pipal_model::{ColumnKey, Error, ErrorKind, Result, TimeRange};
+use pipal_model::{Analyzer, ColumnKey, Error, ErrorKind, Result, TimeRange};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub(super) struct Draft {
     pub(super) schemas: SchemaBuilder,
     pub(super) entities: EntityInterner,
     pub(super) terms: TermWriter,
+    pub(super) filters: FilterWriter,
     /// Series of all resources, in their order.
     pub(super) series: Vec<SeriesDraft>,
     pub(super) resources: Vec<ResourceEntry>,
@@ -51,14 +53,15 @@ pub(super) struct Draft {
 /// Writes one part under a temporary name. Unless [`PartWriter::finish`] succeeds, the file is removed when the
 /// writer is dropped.
 ///
-/// Held in memory: the distinct entities, 8 bytes per series, some 100 per resource and 60 per row group, and the
-/// terms of indexed columns up to a limit.
+/// Held in memory: the distinct entities, 8 bytes per series, some 100 per resource and 60 per row group, and up to a
+/// limit each the terms of indexed columns and the filters.
 pub struct PartWriter {
     draft: Draft,
     order: OrderCheck,
     /// Columns of the present resource.
     columns: Arc<[ColumnKey]>,
     indexed: Arc<[bool]>,
+    filters: Arc<[Option<Analyzer>]>,
     /// Region of each column of the present resource.
     families: Vec<usize>,
     /// Rows of the present resource that do not fill a chunk yet.
@@ -91,6 +94,7 @@ impl PartWriter {
             schemas: SchemaBuilder::default(),
             entities: EntityInterner::default(),
             terms: TermWriter::new(effort),
+            filters: FilterWriter::new(effort),
             series: Vec::new(),
             resources: Vec::new(),
             groups: Vec::new(),
@@ -101,6 +105,7 @@ impl PartWriter {
             order: OrderCheck::default(),
             columns: Arc::new([]),
             indexed: Arc::new([]),
+            filters: Arc::new([]),
             families: Vec::new(),
             pending: RowBatch::default(),
             pending_bytes: 0,
@@ -137,6 +142,12 @@ impl PartWriter {
         self.draft.terms.set_bytes_max(bytes_max);
     }
 
+    /// Replaces the limits of filters: of memory, and of the chunks of a span.
+    #[cfg(test)]
+    pub(super) fn set_filter_limits(&mut self, bytes_max: usize, chunks_max: usize) {
+        self.draft.filters.set_limits(bytes_max, chunks_max);
+    }
+
     /// Bytes of the file so far, without what is buffered per chunk and row group.
     pub fn written_bytes(&self) -> u64 {
         self.draft.out.position()
@@ -148,6 +159,7 @@ impl PartWriter {
             + self.draft.entities.len() * (4 + 8)
             + self.draft.out.heap_bytes()
             + self.draft.terms.heap_bytes()
+            + self.draft.filters.heap_bytes()
             + self.draft.series.capacity() * size_of::<SeriesDraft>()
             + self.draft.resources.capacity() * size_of::<ResourceEntry>()
             + self.draft.groups.capacity() * size_of::<GroupEntry>()
@@ -186,6 +198,7 @@ impl PartWriter {
         self.end_resource()?;
         self.draft.terms.begin(&head.indexed);
         (self.columns, self.indexed) = (Arc::clone(&head.columns), Arc::clone(&head.indexed));
+        self.filters = Arc::clone(&head.filters);
         self.families.clear();
         for column in head.columns.iter() {
             self.families.push(self.draft.regions.family(&column.family));
@@ -195,6 +208,7 @@ impl PartWriter {
             self.pending = RowBatch::new(&head.columns);
         }
         let first_row = self.draft.resources.last().map_or(0, ResourceEntry::end_row);
+        self.draft.filters.begin(head, first_row);
         self.draft.resources.push(ResourceEntry {
             key: head.key.clone(),
             policy: head.policy,
@@ -212,11 +226,13 @@ impl PartWriter {
     /// Completes the present resource. Only now is it known which of its columns have lists of terms.
     fn end_resource(&mut self) -> Result<()> {
         self.flush_pending()?;
-        let Draft { resources, terms, schemas, .. } = &mut self.draft;
+        let Draft { resources, terms, filters, schemas, .. } = &mut self.draft;
+        filters.end();
         let Some(resource) = resources.last_mut() else { return Ok(()) };
         let with_terms = terms.end(resource.first_row, resource.series, self.columns.len());
         let (columns, indexed) = (Arc::clone(&self.columns), Arc::clone(&self.indexed));
-        resource.schema = schemas.number(ColumnList { columns, indexed, with_terms });
+        let filters = Arc::clone(&self.filters);
+        resource.schema = schemas.number(ColumnList { columns, indexed, with_terms, filters });
         Ok(())
     }
 
@@ -311,6 +327,7 @@ impl PartWriter {
 
     fn add_chunk(&mut self, rows: &RowBatch) -> Result<()> {
         let time = time_range(&rows.times);
+        self.draft.filters.add_chunk(rows);
         // A large chunk gets a group of its own: who reads it has no use for the small ones before it.
         if rows.len() >= CHUNK_ROWS_MAX / 4 {
             self.flush_group()?;

@@ -6,15 +6,19 @@ mod cancel;
 mod candidates;
 mod gather;
 mod lane;
+mod narrow;
+mod predicate;
 mod rows;
 mod series;
 
 pub use cancel::CancelToken;
 pub use candidates::TermFilter;
+pub use narrow::Narrowed;
+pub use predicate::RowPredicate;
 pub use rows::{Scan, ScanBatch, ScanRequest};
 pub use series::MergedSeries;
 
-use crate::rows::{EntitySelector, ResourceHead, ResourceKey, RowBatch, RowKind, RowSource};
+use crate::rows::{ColumnUse, EntitySelector, ResourceHead, ResourceKey, RowBatch, RowKind, RowSource};
 use crate::table_key::SegmentBounds;
 use pipal_model::{ColumnKey, Result, TimeRange};
 use std::collections::BTreeMap;
@@ -166,13 +170,13 @@ impl TableSnapshot {
 
 fn unite(all: &mut ResourceHead, head: ResourceHead) {
     all.policy = head.policy;
-    if all.columns == head.columns && all.indexed == head.indexed {
+    if all.columns == head.columns && all.indexed == head.indexed && all.filters == head.filters {
         return;
     }
-    let mut columns: BTreeMap<ColumnKey, bool> = BTreeMap::new();
+    let mut columns: BTreeMap<ColumnKey, ColumnUse> = BTreeMap::new();
     for head in [&*all, &head] {
-        for (column, indexed) in head.columns.iter().zip(head.indexed.iter()) {
-            *columns.entry(column.clone()).or_default() |= *indexed;
+        for (column, used) in head.uses() {
+            columns.entry(column.clone()).or_default().unite(used);
         }
     }
     *all = ResourceHead::of_columns(head.key, head.policy, columns);

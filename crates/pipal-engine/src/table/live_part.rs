@@ -2,10 +2,12 @@
 
 use crate::part::Part;
 use crate::reaper::Reaper;
+use crate::row_ranges::RowRanges;
 use crate::rows::{
     EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
     RowSource, SeriesCursor, SeriesList, TermMatch,
 };
+use crate::scan::RowPredicate;
 use pipal_model::{ColumnKey, Result, TimeRange};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,6 +86,19 @@ impl RowSource for LivePart {
         limit: usize,
     ) -> Result<TermMatch> {
         self.part.entities_with_terms(key, column, terms, limit)
+    }
+
+    fn useful_rows(&self, key: &ResourceKey, predicate: &RowPredicate) -> Result<Option<RowRanges>> {
+        self.part.useful_rows(key, predicate)
+    }
+
+    fn series_within(
+        &self,
+        key: &ResourceKey,
+        selector: &EntitySelector,
+        rows: &RowRanges,
+    ) -> Result<SeriesList> {
+        self.part.series_within(key, selector, rows)
     }
 
     fn read(

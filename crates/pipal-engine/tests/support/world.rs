@@ -10,7 +10,8 @@ use pipal_engine::{
 };
 use pipal_model::time::{DAY_NANOS, HOUR_NANOS};
 use pipal_model::{
-    ColumnDef, ColumnKey, ColumnType, Interval, IntervalUnit, Layout, Result, RowPolicy, TimeRange, Value,
+    Analyzer, ColumnDef, ColumnKey, ColumnType, Interval, IntervalUnit, Layout, Result, RowPolicy, TimeRange,
+    Value,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,7 +48,7 @@ pub fn unsegmented() -> GroupOptions {
 }
 
 pub fn column(family: &str, name: &str, ty: ColumnType, attribute: bool) -> ColumnDef {
-    ColumnDef { key: ColumnKey { family: family.into(), name: name.into(), ty }, attribute }
+    ColumnDef { key: ColumnKey { family: family.into(), name: name.into(), ty }, attribute, filter: None }
 }
 
 /// Layouts of one policy: two revisions of the same resource and another resource.
@@ -90,7 +91,8 @@ pub type Layouts = BTreeMap<RowPolicy, Vec<Arc<Layout>>>;
 fn random_column(random: &mut Random, number: usize, policy: RowPolicy) -> ColumnDef {
     let family = *random.pick(&["", "t", "u"]);
     let attribute = policy == RowPolicy::Versioned && !family.is_empty() && random.chance(40);
-    column(family, &format!("c{number}"), *random.pick(&TYPES), attribute)
+    let filter = (policy == RowPolicy::Collapse).then(|| random.below(6) as u8).and_then(Analyzer::from_code);
+    ColumnDef { filter, ..column(family, &format!("c{number}"), *random.pick(&TYPES), attribute) }
 }
 
 /// Random layouts: per policy one to three resources, each in one to three revisions, of which a later one has more

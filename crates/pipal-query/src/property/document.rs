@@ -32,7 +32,7 @@ pub(super) fn body_column() -> ColumnKey {
 
 /// The layout of the documents of a name.
 pub fn layout(name: &str) -> Arc<Layout> {
-    let columns = [body_column(), length_column()].map(|key| ColumnDef { key, attribute: false });
+    let columns = [body_column(), length_column()].map(ColumnDef::plain);
     Arc::new(Layout::new(name, RowPolicy::Document, columns.into()))
 }
 

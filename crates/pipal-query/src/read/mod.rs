@@ -19,9 +19,9 @@ use crate::trace::Tracer;
 use crate::view::View;
 use hashbrown::HashSet;
 use pipal_codec::Column;
-use pipal_engine::TermFilter;
 use pipal_engine::rows::{EntitySelector, ReadStats};
 use pipal_engine::scan::{MergedSeries, ScanBatch, ScanRequest};
+use pipal_engine::{RowPredicate, TermFilter};
 use pipal_model::{ColumnKey, TimeRange};
 use regions::Region;
 use resolve::Resolver;
@@ -50,6 +50,8 @@ pub(crate) struct GroupRead<'a> {
     pub selectors: &'a [EntitySelector],
     /// What indexes of terms can tell of the series.
     pub terms: &'a TermFilter,
+    /// What rows must be like, as far as sources can tell before they are read.
+    pub predicate: &'a RowPredicate,
     /// Why the group cannot be read, once there are segments to read.
     pub refusal: Option<&'static str>,
 }
@@ -242,6 +244,7 @@ impl Reading<'_> {
         let mut units = Vec::new();
         let mut held = 0;
         let (mut candidates_found, mut tables_asked, mut tables_narrowed) = (0, 0, 0);
+        let (mut sources_narrowed, mut sources_left_out) = (0, 0);
         for (group, segment) in &region.segments {
             for table in &segment.tables {
                 let candidates = readers[*group].candidates(table)?;
@@ -250,10 +253,13 @@ impl Reading<'_> {
                 tables_narrowed += usize::from(candidates.is_some());
                 candidates_found += candidates.map_or(0, <[_]>::len);
                 self.budget.check(held + bytes_of(candidates))?;
+                let useful = readers[*group].narrowed(table)?;
+                sources_narrowed += useful.sources_narrowed;
+                sources_left_out += useful.sources_left_out;
                 for selector in readers[*group].plan.selectors {
                     self.context.cancel.check()?;
                     let selector = narrowed(selector, candidates);
-                    let unit = readers[*group].open(table, &selector, self.plan.shape)?;
+                    let unit = readers[*group].open(&useful, &selector, self.plan.shape)?;
                     held += unit.as_ref().map_or(0, Unit::heap_bytes);
                     self.budget.check(held)?;
                     units.extend(unit);
@@ -265,6 +271,9 @@ impl Reading<'_> {
         if tables_asked > 0 {
             tracer.tag("term_index_tables", || format!("{tables_narrowed} of {tables_asked}"));
             tracer.tag("term_index_candidates", || candidates_found.to_string());
+        }
+        if sources_narrowed > 0 {
+            tracer.tag("sources_left_out", || format!("{sources_left_out} of {sources_narrowed}"));
         }
         tracer.tag("series_considered", || units.iter().map(|u| u.series.len()).sum::<usize>().to_string());
         tracer.tag("series_chosen", || units.iter().map(|u| u.chosen.len()).sum::<usize>().to_string());

@@ -7,7 +7,7 @@ use crate::shape::Shape;
 use crate::view::SeriesInfo;
 use pipal_codec::{Column, Validity};
 use pipal_engine::rows::{EntitySelector, ResourceKey, RowBatch, RowKind};
-use pipal_engine::scan::{MergedSeries, TableSnapshot};
+use pipal_engine::scan::{MergedSeries, Narrowed, TableSnapshot};
 use pipal_model::series::SeriesHasher;
 use pipal_model::{ColumnKey, ValueRef};
 use std::borrow::Cow;
@@ -82,13 +82,19 @@ impl<'a> GroupReader<'a> {
         Ok(table.candidates(&self.schema.name, self.plan.terms)?)
     }
 
+    /// The table without the rows that its sources can rule out.
+    pub fn narrowed(&self, table: &TableSnapshot) -> QueryResult<Narrowed> {
+        Ok(table.narrowed(&self.key, self.plan.predicate, self.plan.selectors)?)
+    }
+
     /// Finds the series of a table that the criteria do not rule out; none when there are none.
     pub fn open<'t>(
         &'t self,
-        table: &'t TableSnapshot,
+        narrowed: &Narrowed,
         selector: &EntitySelector,
         shape: &Shape,
     ) -> QueryResult<Option<Unit<'t>>> {
+        let table = narrowed.table.clone();
         let series = table.series(&self.key, selector)?;
         if series.is_empty() {
             return Ok(None);
@@ -117,6 +123,7 @@ impl<'a> GroupReader<'a> {
         let mut unit = Unit {
             reader: self,
             table,
+            table_bytes: narrowed.heap_bytes,
             series,
             attributes,
             filter,
@@ -151,7 +158,9 @@ pub(super) struct Unit<'a> {
     /// What the group shares.
     pub reader: &'a GroupReader<'a>,
     /// The table.
-    pub table: &'a TableSnapshot,
+    pub table: TableSnapshot,
+    /// Bytes that the table's rows of use take.
+    table_bytes: usize,
     /// All series that were looked at.
     pub series: MergedSeries,
     attributes: RowBatch,
@@ -213,7 +222,8 @@ impl Unit<'_> {
 
     /// Bytes held.
     pub fn heap_bytes(&self) -> usize {
-        self.series.heap_bytes()
+        self.table_bytes
+            + self.series.heap_bytes()
             + self.attributes.heap_bytes()
             + self.filter.as_ref().map_or(0, |filter| filter.heap_bytes())
             + self.chosen.capacity() * 4

@@ -2,13 +2,12 @@
 
 use super::test::{Elements, RowTest};
 use super::{LeafRules, RowFilter, RowLeaf};
-use crate::analyzer::Analyzer;
 use crate::error::{QueryError, QueryResult};
 use crate::expression::{Expression, Join, fold};
 use crate::schema::{RowSchema, Slot, TagDef};
 use crate::term::{TermSet, TermTest, ValueTest};
 use pipal_api::model::v1::{Condition, Criteria, condition::BinaryOp, tag_value::Value as Literal};
-use pipal_model::{ColumnType, Value};
+use pipal_model::{Analyzer, ColumnType, Value};
 use std::cmp::Ordering;
 
 impl RowFilter {

@@ -6,17 +6,17 @@
 //! take part: series are selected by them before. What is left is evaluated over whole columns.
 
 mod compile;
+mod predicate;
 mod test;
 #[cfg(test)]
 mod tests;
 
-use crate::analyzer::Analyzer;
 use crate::expression::{Expression, Join};
 use crate::schema::RowSchema;
 use crate::term::ValueTest;
 use pipal_api::model::v1::Condition;
 use pipal_codec::Column;
-use pipal_model::{ColumnKey, ValueRef};
+use pipal_model::{Analyzer, ColumnKey, ValueRef};
 
 pub(crate) use test::{Elements, RowTest};
 

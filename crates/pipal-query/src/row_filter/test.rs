@@ -8,13 +8,13 @@ use std::cmp::Ordering;
 /// A question about a value, and whether the answer is turned around.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowTest {
-    question: Question,
-    negated: bool,
+    pub(super) question: Question,
+    pub(super) negated: bool,
 }
 
 /// Questions; all are answered with no for a missing value and for one of another type.
 #[derive(Clone, Debug, PartialEq)]
-enum Question {
+pub(super) enum Question {
     /// Never.
     Nothing,
     /// Is it this value? Arrays are compared element by element.

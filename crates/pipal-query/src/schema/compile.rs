@@ -9,7 +9,7 @@ use pipal_api::common::v1::Metadata;
 use pipal_api::database::v1::{
     FieldType, IndexRule, Measure, Stream, TagFamilySpec, TagType, Trace, index_rule,
 };
-use pipal_model::{ColumnDef, ColumnKey, ColumnType, Error, Layout, Result, RowPolicy};
+use pipal_model::{Analyzer, ColumnDef, ColumnKey, ColumnType, Error, Layout, Result, RowPolicy};
 use prost_types::Timestamp;
 use std::sync::Arc;
 
@@ -25,7 +25,24 @@ struct Definition<'a> {
     policy: RowPolicy,
     /// True when indexed tags are attributes of the series.
     has_attributes: bool,
+    /// Whether a rule lets parts skip rows by a tag that it lists; the tag is told by its place in the rule.
+    has_filter: fn(&RuleRef, usize) -> bool,
     trace_tags: Option<TraceTags>,
+}
+
+/// A row of a measure may replace another one, so that none can be skipped.
+fn no_filter(_: &RuleRef, _: usize) -> bool {
+    false
+}
+
+/// A rule of another type means nothing to streams.
+fn has_stream_filter(rule: &RuleRef, _: usize) -> bool {
+    matches!(rule.kind, RuleKind::Inverted | RuleKind::Skipping)
+}
+
+/// The last tag of a rule gives an order; it is compared, but not looked for, unless the type of the rule says so.
+fn has_trace_filter(rule: &RuleRef, place: usize) -> bool {
+    matches!(rule.kind, RuleKind::Inverted | RuleKind::Skipping) || place + 1 < rule.tags.len()
 }
 
 impl RowSchema {
@@ -42,6 +59,7 @@ impl RowSchema {
             sharding: measure.sharding_key.as_ref().map_or(&[][..], |key| &key.tag_names),
             policy,
             has_attributes: !measure.index_mode,
+            has_filter: no_filter,
             trace_tags: None,
         };
         definition.compile(rules)
@@ -58,6 +76,7 @@ impl RowSchema {
             sharding: &[],
             policy: RowPolicy::Collapse,
             has_attributes: false,
+            has_filter: has_stream_filter,
             trace_tags: None,
         };
         definition.compile(rules)
@@ -75,6 +94,7 @@ impl RowSchema {
             sharding: &[],
             policy: RowPolicy::Collapse,
             has_attributes: false,
+            has_filter: has_trace_filter,
             trace_tags: Some(TraceTags {
                 trace_id: trace.trace_id_tag_name.as_str().into(),
                 span_id: trace.span_id_tag_name.as_str().into(),
@@ -168,6 +188,7 @@ fn first_positions<'a>(names: impl Iterator<Item = &'a Box<str>>) -> HashMap<Box
 /// Collects places and columns while the definition is walked.
 struct Builder<'a> {
     has_attributes: bool,
+    has_filter: fn(&RuleRef, usize) -> bool,
     families: Vec<FamilyDef>,
     columns: Vec<ColumnDef>,
     tag_places: HashMap<Box<str>, TagPlace>,
@@ -180,6 +201,7 @@ impl<'a> Builder<'a> {
             |name: &&str| definition.families.iter().any(|(_, tags)| tags.iter().any(|(tag, _)| tag == name));
         Builder {
             has_attributes: definition.has_attributes,
+            has_filter: definition.has_filter,
             families: Vec::with_capacity(definition.families.len()),
             columns: Vec::new(),
             tag_places: HashMap::new(),
@@ -198,7 +220,11 @@ impl<'a> Builder<'a> {
             let entity = self.entity_kept.iter().position(|kept| kept == name);
             let slot = match (entity, ty) {
                 (Some(at), _) if first => Slot::Entity(at),
-                (_, Some(ty)) => self.add_column(family, name, ty, rule.is_some() && self.has_attributes),
+                (_, Some(ty)) => self.add_column(ColumnDef {
+                    key: ColumnKey { family: family.into(), name: (*name).into(), ty },
+                    attribute: rule.is_some() && self.has_attributes,
+                    filter: self.filter_of(name, rules),
+                }),
                 (_, None) => Slot::Nowhere,
             };
             tags.push(TagDef { name: (*name).into(), ty, slot, rule });
@@ -207,17 +233,27 @@ impl<'a> Builder<'a> {
     }
 
     fn add_field(&mut self, name: &str, ty: Option<ColumnType>) -> FieldDef {
-        let slot = ty.map_or(Slot::Nowhere, |ty| self.add_column("", name, ty, false));
+        let key = |ty| ColumnKey { family: "".into(), name: name.into(), ty };
+        let slot = ty.map_or(Slot::Nowhere, |ty| self.add_column(ColumnDef::plain(key(ty))));
         FieldDef { name: name.into(), ty, slot }
     }
 
-    fn add_column(&mut self, family: &str, name: &str, ty: ColumnType, attribute: bool) -> Slot {
-        let taken = |column: &ColumnDef| *column.key.family == *family && *column.key.name == *name;
+    /// How parts make terms of a tag to skip rows by: by the analyzer of the first rule that lets them.
+    fn filter_of(&self, tag: &str, rules: &[RuleRef]) -> Option<Analyzer> {
+        let lets = |rule: &&RuleRef| {
+            let place = rule.tags.iter().position(|listed| **listed == *tag);
+            place.is_some_and(|place| (self.has_filter)(rule, place))
+        };
+        rules.iter().find(lets).map(|rule| Analyzer::by_name(&rule.analyzer))
+    }
+
+    fn add_column(&mut self, column: ColumnDef) -> Slot {
+        let taken =
+            |known: &ColumnDef| known.key.family == column.key.family && known.key.name == column.key.name;
         if self.columns.iter().any(taken) {
             return Slot::Nowhere;
         }
-        self.columns
-            .push(ColumnDef { key: ColumnKey { family: family.into(), name: name.into(), ty }, attribute });
+        self.columns.push(column);
         Slot::Column(self.columns.len() - 1)
     }
 

@@ -2,7 +2,6 @@
 //! rows (7). The two do not know of each other: a row passes if its series is selected and the other conditions alone
 //! accept it.
 
-use crate::analyzer::Analyzer;
 use crate::error::{QueryError, QueryResult};
 use crate::expression::fold;
 use crate::key_values::key_values;
@@ -16,7 +15,7 @@ use pipal_api::model::v1::condition::{BinaryOp, match_option::Operator};
 use pipal_api::model::v1::{Condition, Criteria, tag_value::Value};
 use pipal_codec::Column;
 use pipal_engine::MergedSeries;
-use pipal_model::ColumnKey;
+use pipal_model::{Analyzer, ColumnKey};
 
 /// Compiled criteria of one group.
 #[derive(Debug)]

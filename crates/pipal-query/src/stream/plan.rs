@@ -12,8 +12,8 @@ use crate::shape::Shape;
 use crate::tags::{OutputTags, family_of};
 use pipal_api::model::v1::{QueryOrder, Sort, TagProjection};
 use pipal_api::stream::v1::QueryRequest;
-use pipal_engine::TermFilter;
 use pipal_engine::rows::EntitySelector;
+use pipal_engine::{RowPredicate, TermFilter};
 use std::fmt;
 
 /// Elements given out when the request does not say.
@@ -26,6 +26,8 @@ struct GroupPlan {
     /// Disjoint sets of series that together hold all accepted ones; none when the conditions on the entity contradict
     /// each other.
     selectors: Option<Vec<EntitySelector>>,
+    /// What the criteria say of rows before they are read.
+    predicate: RowPredicate,
 }
 
 /// An analysed query.
@@ -112,11 +114,13 @@ impl fmt::Display for Plan {
 impl GroupPlan {
     fn new(request: &QueryRequest, schema: &RowSchema) -> QueryResult<Self> {
         let Some(criteria) = &request.criteria else {
-            return Ok(GroupPlan { criteria: None, selectors: Some(vec![EntitySelector::All]) });
+            let selectors = Some(vec![EntitySelector::All]);
+            return Ok(GroupPlan { criteria: None, selectors, predicate: RowPredicate::All });
         };
         let (criteria, patterns) = StreamCriteria::compile(criteria, schema)?;
         let selectors = patterns.map(|patterns| selectors(&patterns));
-        Ok(GroupPlan { criteria: Some(criteria), selectors })
+        let predicate = criteria.rows.predicate();
+        Ok(GroupPlan { criteria: Some(criteria), selectors, predicate })
     }
 
     fn reading(&self) -> GroupRead<'_> {
@@ -124,6 +128,7 @@ impl GroupPlan {
             criteria: self.criteria.as_ref().map(|criteria| criteria as _),
             selectors: self.selectors.as_deref().unwrap_or_default(),
             terms: &TermFilter::All,
+            predicate: &self.predicate,
             refusal: None,
         }
     }

@@ -1,13 +1,12 @@
 //! What conditions mean for traces (trace specification, 5 and 7): ids that they list, and which of them rows are
 //! tested with.
 
-use crate::analyzer::Analyzer;
 use crate::error::{QueryError, QueryResult};
 use crate::expression::{Join, fold};
 use crate::row_filter::{LeafRules, analyzer_of_namesake};
 use crate::schema::{RowSchema, TraceTags};
 use pipal_api::model::v1::{Condition, Criteria, condition::BinaryOp, tag_value::Value as Literal};
-use pipal_model::ColumnType;
+use pipal_model::{Analyzer, ColumnType};
 
 /// The ids that EQ and IN on `tag` list anywhere in the criteria, sorted and distinct; none without such a condition.
 /// Conditions with null or a number list nothing.

@@ -52,8 +52,14 @@ pub(super) fn find(
         if useful_time(sources, unit, &group.key, &best, descending).is_none() {
             continue;
         }
+        let key = sources.key(unit.group);
+        let narrowed = unit.source.narrowed(key, &filter.predicate(), &[EntitySelector::All])?;
+        let Some(source) = narrowed.table.sources().first() else { continue };
         visited += 1;
-        Search { sources, unit, group, descending, budget }.run(filter, &mut best)?;
+        let traces = source.series_bound(key)?;
+        let unit = Unit { group: unit.group, source: narrowed.table, traces, time: unit.time };
+        budget.check(best.heap_bytes() + narrowed.heap_bytes)?;
+        Search { sources, unit: &unit, group, descending, budget }.run(filter, &mut best)?;
         // This tells the next source which times are of no use any more.
         best.settle();
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod criteria;
+mod filters;
 mod fixture;
 mod groups;
 mod limits;

@@ -37,7 +37,7 @@ fn columns() -> Vec<ColumnKey> {
 impl EngineStore {
     /// A store in this engine.
     pub fn new(engine: Engine) -> Self {
-        let columns = columns().into_iter().map(|key| ColumnDef { key, attribute: false }).collect();
+        let columns = columns().into_iter().map(ColumnDef::plain).collect();
         EngineStore { engine, layout: Arc::new(Layout::new(RESOURCE, RowPolicy::Document, columns)) }
     }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 pub const LEDGER: &str = "_top_n_window";
 
 static LEDGER_LAYOUT: LazyLock<Arc<Layout>> = LazyLock::new(|| {
-    let column = ColumnDef { key: pending_column(), attribute: false };
+    let column = ColumnDef::plain(pending_column());
     Arc::new(Layout::new(LEDGER, RowPolicy::Versioned, vec![column]))
 });
 

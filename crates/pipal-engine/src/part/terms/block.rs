@@ -12,7 +12,7 @@ pub(in super::super) struct PieceHead {
     pub(in super::super) first_row: u64,
     /// Place of the column.
     pub(in super::super) place: u32,
-    bits: u32,
+    pub(in super::super) bits: u32,
     first_hash: u32,
     pub(in super::super) hashes: usize,
     rows: usize,
@@ -131,6 +131,11 @@ impl TermPiece<'_> {
     pub(super) fn find(&self, hash: u32) -> Decoded<Option<TermRows>> {
         let kept = u64::from(hash >> (HASH_BITS - self.bits));
         self.hashes.binary_search(&kept).ok().map(|rank| self.rows(rank)).transpose()
+    }
+
+    /// The first bits of the hash of an entry; 0 behind the last.
+    pub(in super::super) fn hash(&self, rank: usize) -> u32 {
+        self.hashes.get(rank).map_or(0, |hash| *hash as u32)
     }
 
     /// An entry by its place.

@@ -1,12 +1,74 @@
-//! Pieces and blocks of the term index on their way to the file.
+//! Lists, pieces and blocks of terms on their way to the file.
 
 use super::super::wire::{put_i64s, put_varint};
 use super::{BLOCK_BYTES, HASH_BITS, PIECE_HASHES_MAX, block_key};
 use pipal_codec::Effort;
 
+/// Writes lists of terms. The term index leads from terms to rows at which series begin; filters lead to chunks by the
+/// same bytes.
+pub(in super::super) struct ListWriter {
+    effort: Effort,
+    piece: PieceBuilder,
+    blocks: TermBlocks,
+}
+
+impl ListWriter {
+    pub(in super::super) fn new(effort: Effort) -> Self {
+        ListWriter { effort, piece: PieceBuilder::default(), blocks: TermBlocks::default() }
+    }
+
+    /// Writes the list of a column, which is named by a first row and its place. A posting is a hash in the upper half
+    /// and where it leads to in the lower; they are sorted and distinct. `bits_for` tells the bits of a hash for a
+    /// number of distinct ones; a hash that leads to more than `common` stands for everything.
+    pub(in super::super) fn put(
+        &mut self,
+        postings: &[u64],
+        place: (u64, u32),
+        bits_for: impl Fn(usize) -> u32,
+        common: u64,
+    ) {
+        let hashes = postings.chunk_by(|a, b| a >> HASH_BITS == b >> HASH_BITS).count();
+        let bits = bits_for(hashes);
+        let shift = 64 - bits;
+        let mut rows: Vec<u32> = Vec::new();
+        for postings in postings.chunk_by(|a, b| a >> shift == b >> shift) {
+            rows.clear();
+            rows.extend(postings.iter().map(|posting| *posting as u32));
+            rows.sort_unstable();
+            rows.dedup();
+            if rows.len() as u64 > common {
+                rows.clear();
+            }
+            self.piece.push(postings[0] >> shift, &rows);
+            if self.piece.is_full() {
+                self.put_piece(place, bits);
+            }
+        }
+        if !self.piece.is_empty() {
+            self.put_piece(place, bits);
+        }
+    }
+
+    fn put_piece(&mut self, place: (u64, u32), bits: u32) {
+        self.blocks.push(&self.piece, place, bits, self.effort);
+        self.piece.clear();
+    }
+
+    /// All blocks. The writer is empty afterwards.
+    pub(in super::super) fn finish(&mut self) -> TermBlocks {
+        let mut blocks = std::mem::take(&mut self.blocks);
+        blocks.close();
+        blocks
+    }
+
+    pub(in super::super) fn heap_bytes(&self) -> usize {
+        self.blocks.heap_bytes()
+    }
+}
+
 /// A piece of a list.
 #[derive(Default)]
-pub(super) struct PieceBuilder {
+struct PieceBuilder {
     hashes: Vec<i64>,
     counts: Vec<i64>,
     gaps: Vec<i64>,
@@ -14,7 +76,7 @@ pub(super) struct PieceBuilder {
 
 impl PieceBuilder {
     /// Appends a hash and the rows of its series; none for all series.
-    pub(super) fn push(&mut self, hash: u64, rows: &[u32]) {
+    fn push(&mut self, hash: u64, rows: &[u32]) {
         self.hashes.push(hash as i64);
         self.counts.push(rows.len() as i64);
         let mut least = 0;
@@ -24,15 +86,15 @@ impl PieceBuilder {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.hashes.len() >= PIECE_HASHES_MAX || self.gaps.len() >= PIECE_HASHES_MAX
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
 
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.hashes.clear();
         self.counts.clear();
         self.gaps.clear();
@@ -56,13 +118,7 @@ pub(in super::super) struct TermBlocks {
 
 impl TermBlocks {
     /// Appends a piece of the list of a resource, named by its first row, and a place of a column.
-    pub(super) fn push(
-        &mut self,
-        piece: &PieceBuilder,
-        (first_row, place): (u64, u32),
-        bits: u32,
-        effort: Effort,
-    ) {
+    fn push(&mut self, piece: &PieceBuilder, (first_row, place): (u64, u32), bits: u32, effort: Effort) {
         let first_hash = (piece.hashes.first().copied().unwrap_or(0) as u32) << (HASH_BITS - bits);
         let start = self.pieces.len();
         put_i64s(&piece.hashes, effort, &mut self.pieces);
@@ -86,7 +142,7 @@ impl TermBlocks {
     }
 
     /// Completes the last block.
-    pub(super) fn close(&mut self) {
+    fn close(&mut self) {
         if self.count == 0 {
             return;
         }
@@ -105,7 +161,7 @@ impl TermBlocks {
         })
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self) -> usize {
         self.bytes.capacity() + self.heads.capacity() + self.pieces.capacity() + self.blocks.capacity() * 32
     }
 }

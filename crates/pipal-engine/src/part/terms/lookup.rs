@@ -1,6 +1,6 @@
 //! Looking up terms: from a column and terms to the entities that have one.
 
-use super::super::index::{BlockPlace, PartIndex};
+use super::super::index::{BlockList, BlockPlace, PartIndex};
 use super::super::lookup::EntityCursor;
 use super::super::reader::Part;
 use super::super::resources::ResourceEntry;
@@ -11,12 +11,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl Part {
-    fn term_block(&self, place: &BlockPlace) -> Result<Arc<TermBlock>> {
-        let series = self.summary().series;
-        let decode = || self.file.load_as(place.extent, |bytes| TermBlock::decode(bytes, series));
-        Ok(self.cached(place.extent.offset, decode)?.0)
-    }
-
     /// The entities of a resource of which a row has one of the terms.
     pub(in super::super) fn match_terms(
         &self,
@@ -36,7 +30,9 @@ impl Part {
         let mut hashes: Vec<u32> = terms.iter().map(|term| hash_of(term)).collect();
         hashes.sort_unstable();
         hashes.dedup();
-        match self.rows_of(&index, &resource, place as u32, &hashes, limit)? {
+        let place = (resource.first_row, place as u32);
+        let list = TermList { part: self, blocks: &index.terms, leads_to_max: self.summary().series, place };
+        match list.find(&hashes, limit)? {
             None => Ok(TermMatch::TooMany),
             Some(TermRows::All) => self.all_entities(&resource, limit),
             Some(TermRows::These(rows)) => {
@@ -46,58 +42,6 @@ impl Part {
                 Ok(TermMatch::Entities(entities))
             }
         }
-    }
-
-    /// First rows of the series with one of the hashes, which ascend; none when there are more than `limit`.
-    fn rows_of(
-        &self,
-        index: &PartIndex,
-        resource: &ResourceEntry,
-        place: u32,
-        hashes: &[u32],
-        limit: usize,
-    ) -> Result<Option<TermRows>> {
-        let mut rows = Vec::new();
-        let mut rest = hashes;
-        while let Some(&first) = rest.first() {
-            let key = block_key(resource.first_row, place, first);
-            let Some(number) = index.terms.find_key(&key) else {
-                rest = &rest[1..];
-                continue;
-            };
-            let at = self.misled(index.terms.get(number))?;
-            let block = self.term_block(at)?;
-            let piece = block.pieces().partition_point(|piece| piece.key() <= key);
-            let head = piece.checked_sub(1).and_then(|piece| block.pieces().get(piece));
-            let head = head.filter(|head| (head.first_row, head.place) == (resource.first_row, place));
-            let Some(head) = head else {
-                rest = &rest[1..];
-                continue;
-            };
-            // One decoded piece serves all hashes before the next one.
-            let next = block.pieces().get(piece).map(PieceHead::key);
-            let is_before = |hash: &u32| match next {
-                Some(next) => block_key(resource.first_row, place, *hash) < next,
-                None => index.terms.find_key(&block_key(resource.first_row, place, *hash)) == Some(number),
-            };
-            let (inside, behind) = rest.split_at(rest.partition_point(is_before).max(1));
-            let located = |found| self.file.located(at.extent.offset, found);
-            let piece = self.file.located(at.extent.offset, block.piece(head))?;
-            for hash in inside {
-                match located(piece.find(*hash))? {
-                    None => {}
-                    Some(TermRows::All) => return Ok(Some(TermRows::All)),
-                    Some(TermRows::These(more)) => rows.extend(more),
-                }
-                if rows.len() > limit {
-                    return Ok(None);
-                }
-            }
-            rest = behind;
-        }
-        rows.sort_unstable();
-        rows.dedup();
-        Ok(Some(TermRows::These(rows)))
     }
 
     /// Ids of the entities whose series begin at these rows of a resource, which ascend.
@@ -141,8 +85,75 @@ impl Part {
         if resource.series > limit as u64 {
             return Ok(TermMatch::TooMany);
         }
-        let series = self.select_series(&resource.key, &EntitySelector::All)?;
+        let series = self.select_series(&resource.key, &EntitySelector::All, None)?;
         Ok(TermMatch::Entities((0..series.len()).map(|i| series.entity(i).to_vec()).collect()))
+    }
+}
+
+/// The list of terms of a column.
+pub(in super::super) struct TermList<'a> {
+    pub(in super::super) part: &'a Part,
+    /// Blocks of the section.
+    pub(in super::super) blocks: &'a BlockList,
+    /// Most that a hash leads to.
+    pub(in super::super) leads_to_max: u64,
+    /// First row and place of the column, by which the list is named.
+    pub(in super::super) place: (u64, u32),
+}
+
+impl TermList<'_> {
+    fn key(&self, hash: u32) -> [u8; 16] {
+        block_key(self.place.0, self.place.1, hash)
+    }
+
+    fn block(&self, place: &BlockPlace) -> Result<Arc<TermBlock>> {
+        let part = self.part;
+        let decode = || part.file.load_as(place.extent, |bytes| TermBlock::decode(bytes, self.leads_to_max));
+        Ok(part.cached(place.extent.offset, decode)?.0)
+    }
+
+    /// What the hashes, which ascend, lead to together; none when that is more than `limit`.
+    pub(in super::super) fn find(&self, hashes: &[u32], limit: usize) -> Result<Option<TermRows>> {
+        let file = &self.part.file;
+        let mut rows = Vec::new();
+        let mut rest = hashes;
+        while let Some(&first) = rest.first() {
+            let key = self.key(first);
+            let Some(number) = self.blocks.find_key(&key) else {
+                rest = &rest[1..];
+                continue;
+            };
+            let at = self.part.misled(self.blocks.get(number))?;
+            let block = self.block(at)?;
+            let piece = block.pieces().partition_point(|piece| piece.key() <= key);
+            let head = piece.checked_sub(1).and_then(|piece| block.pieces().get(piece));
+            let Some(head) = head.filter(|head| (head.first_row, head.place) == self.place) else {
+                rest = &rest[1..];
+                continue;
+            };
+            // One decoded piece serves all hashes before the next one.
+            let next = block.pieces().get(piece).map(PieceHead::key);
+            let is_before = |hash: &u32| match next {
+                Some(next) => self.key(*hash) < next,
+                None => self.blocks.find_key(&self.key(*hash)) == Some(number),
+            };
+            let (inside, behind) = rest.split_at(rest.partition_point(is_before).max(1));
+            let piece = file.located(at.extent.offset, block.piece(head))?;
+            for hash in inside {
+                match file.located(at.extent.offset, piece.find(*hash))? {
+                    None => {}
+                    Some(TermRows::All) => return Ok(Some(TermRows::All)),
+                    Some(TermRows::These(more)) => rows.extend(more),
+                }
+                if rows.len() > limit {
+                    return Ok(None);
+                }
+            }
+            rest = behind;
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(Some(TermRows::These(rows)))
     }
 }
 

@@ -26,6 +26,8 @@ mod verify;
 mod writer;
 
 pub(super) use block::{PieceHead, TermBlock, TermRows};
+pub(super) use encode::{ListWriter, TermBlocks};
+pub(super) use lookup::TermList;
 pub(super) use writer::{TERMS_HEAP_BYTES_MAX, TermWriter};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -36,15 +38,20 @@ pub(super) const INDEXED_SERIES_MIN: u64 = 128;
 /// Bits of a hash beyond those that number the hashes of a list: one in 1,024 look-ups finds what is not there.
 const FALSE_HIT_BITS: u32 = 10;
 /// Bits of a whole hash.
-const HASH_BITS: u32 = 32;
+pub(super) const HASH_BITS: u32 = 32;
 /// Most hashes of a piece. A piece is also cut when it has this many rows.
 const PIECE_HASHES_MAX: usize = 4096;
 /// A block is closed when its pieces reach this size.
 const BLOCK_BYTES: usize = 8 << 10;
 
 /// The hash of a term.
-fn hash_of(term: &[u8]) -> u32 {
+pub(super) fn hash_of(term: &[u8]) -> u32 {
     (xxh3_64(term) >> (64 - HASH_BITS)) as u32
+}
+
+/// A hash with what it leads to; postings sort by their hashes.
+pub(super) fn posting_of(hash: u32, leads_to: u32) -> u64 {
+    u64::from(hash) << HASH_BITS | u64::from(leads_to)
 }
 
 /// Bits of the hashes of a list of this many.

@@ -1,7 +1,7 @@
 //! Collects terms while a part is written: those of the present resource by column, those of earlier ones in blocks.
 
-use super::encode::{PieceBuilder, TermBlocks};
-use super::{HASH_BITS, INDEXED_SERIES_MIN, bits_for, hash_of};
+use super::encode::{ListWriter, TermBlocks};
+use super::{INDEXED_SERIES_MIN, bits_for, hash_of, posting_of};
 use crate::rows::RowBatch;
 use crate::terms::any_term;
 use pipal_codec::{Effort, Presence, Validity};
@@ -13,7 +13,7 @@ pub(in super::super) const TERMS_HEAP_BYTES_MAX: usize = 64 << 20;
 /// Allocations up to this size are kept from one resource to the next.
 const SPARE_BYTES_MAX: usize = 64 << 10;
 /// A hash that more than one in this many series have stands for all of them.
-const COMMON_FRACTION: usize = 4;
+const COMMON_FRACTION: u64 = 4;
 
 /// Terms of one column of the present resource.
 #[derive(Default)]
@@ -26,7 +26,7 @@ struct ColumnTerms {
 
 impl ColumnTerms {
     fn add(&mut self, term: &[u8], series_row: u32) {
-        let posting = u64::from(hash_of(term)) << 32 | u64::from(series_row);
+        let posting = posting_of(hash_of(term), series_row);
         // Values repeat from row to row.
         if self.postings.last() != Some(&posting) {
             self.postings.push(posting);
@@ -45,7 +45,6 @@ impl ColumnTerms {
 
 /// Terms of a part on their way.
 pub(in super::super) struct TermWriter {
-    effort: Effort,
     bytes_max: usize,
     /// Indexed columns of the present resource, by place.
     columns: Vec<ColumnTerms>,
@@ -53,20 +52,17 @@ pub(in super::super) struct TermWriter {
     spare: Vec<ColumnTerms>,
     /// First rows of the series of a batch; between batches the first row of the last series.
     series_rows: Vec<u32>,
-    piece: PieceBuilder,
-    blocks: TermBlocks,
+    lists: ListWriter,
 }
 
 impl TermWriter {
     pub(in super::super) fn new(effort: Effort) -> Self {
         TermWriter {
-            effort,
             bytes_max: TERMS_HEAP_BYTES_MAX,
             columns: Vec::new(),
             spare: Vec::new(),
             series_rows: Vec::new(),
-            piece: PieceBuilder::default(),
-            blocks: TermBlocks::default(),
+            lists: ListWriter::new(effort),
         }
     }
 
@@ -161,7 +157,8 @@ impl TermWriter {
             if let Some(flag) = built.get_mut(column.place).filter(|_| series >= INDEXED_SERIES_MIN) {
                 *flag = true;
                 column.sort();
-                self.put_list(&column, first_row, series);
+                let place = (first_row, column.place as u32);
+                self.lists.put(&column.postings, place, bits_for, series / COMMON_FRACTION);
             }
             column.postings.clear();
             if column.heap_bytes() <= SPARE_BYTES_MAX {
@@ -171,44 +168,14 @@ impl TermWriter {
         built.into()
     }
 
-    fn put_list(&mut self, column: &ColumnTerms, first_row: u64, series: u64) {
-        let hashes = column.postings.chunk_by(|a, b| a >> HASH_BITS == b >> HASH_BITS).count();
-        let bits = bits_for(hashes);
-        let shift = 64 - bits;
-        let mut rows: Vec<u32> = Vec::new();
-        for postings in column.postings.chunk_by(|a, b| a >> shift == b >> shift) {
-            rows.clear();
-            rows.extend(postings.iter().map(|posting| *posting as u32));
-            rows.sort_unstable();
-            rows.dedup();
-            if (rows.len() * COMMON_FRACTION) as u64 > series {
-                rows.clear();
-            }
-            self.piece.push(postings[0] >> shift, &rows);
-            if self.piece.is_full() {
-                self.put_piece(column, first_row, bits);
-            }
-        }
-        if !self.piece.is_empty() {
-            self.put_piece(column, first_row, bits);
-        }
-    }
-
-    fn put_piece(&mut self, column: &ColumnTerms, first_row: u64, bits: u32) {
-        self.blocks.push(&self.piece, (first_row, column.place as u32), bits, self.effort);
-        self.piece.clear();
-    }
-
     /// All blocks. The writer is empty afterwards.
     pub(in super::super) fn finish(&mut self) -> TermBlocks {
-        let mut blocks = std::mem::take(&mut self.blocks);
-        blocks.close();
-        blocks
+        self.lists.finish()
     }
 
     /// Bytes held.
     pub(in super::super) fn heap_bytes(&self) -> usize {
-        self.blocks.heap_bytes()
+        self.lists.heap_bytes()
             + self.columns.iter().chain(&self.spare).map(ColumnTerms::heap_bytes).sum::<usize>()
     }
 }

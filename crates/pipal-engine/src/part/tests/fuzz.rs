@@ -1,9 +1,11 @@
 //! Bytes that passed their checksum and are malformed all the same: decoders say so and never panic, and what
 //! they do accept can be walked safely.
 
+use super::filters::random_resource;
 use super::world::{Random, Sizes, part_of, random_world};
 use crate::part::chunk::ChunkView;
 use crate::part::dictionary::DictionaryBlock;
+use crate::part::filters::SpanBlock;
 use crate::part::footer::{Contents, Footer, Section};
 use crate::part::identity::{decode_statistics, encode_statistics};
 use crate::part::index::PartIndex;
@@ -50,6 +52,9 @@ fn try_all(bytes: &[u8], contents: &Contents) {
             let _ = block.piece(head).map(|piece| (0..=head.hashes).for_each(|rank| _ = piece.rows(rank)));
         }
     }
+    for rows in [1, 130, 1000] {
+        let _ = SpanBlock::decode(bytes, 0, rows);
+    }
     if let Ok(page) = SeriesPage::decode(bytes.to_vec(), 0) {
         for entry in page.blocks() {
             let _ = page.block(entry);
@@ -87,6 +92,11 @@ fn no_decoder_panics_on_damaged_bytes() {
         .flat_map(|l| l.iter())
     {
         samples.push(part.file.load(place.extent).unwrap());
+    }
+    let filtered = part_of(&[random_resource(&mut random, 150, 2)], 100, Effort::Fast);
+    let index = filtered.index().unwrap();
+    for place in index.bounds.iter().chain(index.filters.iter()) {
+        samples.push(filtered.file.load(place.extent).unwrap());
     }
     for section in [Section::Meta, Section::Rows] {
         samples.push(part.file.load(part.contents.section(section)).unwrap());

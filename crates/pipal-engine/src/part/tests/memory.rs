@@ -6,7 +6,7 @@ use crate::part::{Part, PartWriter, merge_bytes, temporary_part_path};
 use crate::rows::{ResourceHead, ResourceKey, RowKind};
 use pipal_codec::Effort;
 use pipal_model::series::push_entity_value;
-use pipal_model::{ColumnType, RowPolicy, Value, ValueRef};
+use pipal_model::{Analyzer, ColumnType, RowPolicy, Value, ValueRef};
 use std::sync::Arc;
 
 /// Measures over the same entities, as clients write them.
@@ -40,18 +40,36 @@ fn world(measures: usize, entities: usize, rows: i64, random: bool) -> Vec<Resou
     (0..measures).map(resource).collect()
 }
 
+/// Logs with texts of their own, filtered as they are and by their words.
+fn logs(rows: usize) -> Vec<Resource> {
+    let columns = vec![key("t", "id", ColumnType::Str), key("t", "text", ColumnType::Str)];
+    let key = ResourceKey { kind: RowKind::Data, name: "logs".into() };
+    let mut head = ResourceHead::new(key, RowPolicy::Collapse, columns.into());
+    head.filters = vec![Some(Analyzer::Keyword), Some(Analyzer::Simple)].into();
+    let row = |i: usize| {
+        let id = xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes());
+        let text = format!("order {id:x} of user {:x} failed", id >> 64);
+        let values = vec![Value::Str(format!("{id:032x}").into_bytes()), Value::Str(text.into_bytes())];
+        let entity = format!("service-{:04}", i / 10).into_bytes();
+        Row { entity, time: i as i64, version: 1, deleted: false, values }
+    };
+    vec![Resource { head, rows: (0..rows).map(row).collect() }]
+}
+
 #[test]
 fn the_estimate_of_a_merge_covers_what_its_writer_holds_and_not_many_times_that() {
-    for (measures, entities, rows, random) in [
-        (200, 300, 1, false),
-        (20, 3_000, 1, true),
-        (20, 3_000, 1, false),
-        (4, 3_000, 5, false),
-        (1, 1, 1, false),
+    for (name, resources) in [
+        ("many measures", world(200, 300, 1, false)),
+        ("random entities", world(20, 3_000, 1, true)),
+        ("entities", world(20, 3_000, 1, false)),
+        ("rows", world(4, 3_000, 5, false)),
+        ("one row", world(1, 1, 1, false)),
+        ("logs", logs(10_000)),
+        ("more logs", logs(60_000)),
     ] {
         let (_disk, fs) = disk();
         let mut writer = PartWriter::create(&fs, &part_path(), identity(), Effort::Fast).unwrap();
-        for resource in world(measures, entities, rows, random) {
+        for resource in resources {
             for rows in resource.rows.chunks(1_000) {
                 writer.append(&resource.head, &series_of(rows), &batch_of(&resource.head, rows)).unwrap();
             }
@@ -61,7 +79,7 @@ fn the_estimate_of_a_merge_covers_what_its_writer_holds_and_not_many_times_that(
         fs.rename(&temporary_part_path(&part_path()), &part_path()).unwrap();
         let part = Part::open(&fs, &part_path(), 1, Arc::new(BlockCache::new(1 << 20))).unwrap();
         let estimate = merge_bytes([&part]);
-        println!("{measures} {entities} {rows} {random}: held {held}, estimated {estimate}");
+        println!("{name}: held {held}, estimated {estimate}");
         // A merge reserves 4 MiB for batches and buffers on top.
         assert!(held < estimate + (4 << 20), "{held} bytes held, {estimate} estimated");
         assert!(estimate < 8 * held, "{held} bytes held, {estimate} estimated");

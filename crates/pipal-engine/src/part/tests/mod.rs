@@ -1,5 +1,6 @@
 mod cases;
 mod damage;
+mod filters;
 mod fuzz;
 mod memory;
 mod random;

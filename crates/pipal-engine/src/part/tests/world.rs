@@ -9,7 +9,7 @@ use crate::rows::{
 };
 use crate::terms::has_terms;
 use pipal_codec::Effort;
-use pipal_model::{ColumnKey, ColumnType, Result, RowPolicy, TimeRange, Value, ValueRef};
+use pipal_model::{Analyzer, ColumnKey, ColumnType, Result, RowPolicy, TimeRange, Value, ValueRef};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -148,7 +148,12 @@ fn random_resource(random: &mut Random, number: usize, pool: &[Vec<u8>], sizes: 
     let name = format!("resource_{number}_{}", random.below(3));
     let key = ResourceKey { kind, name: name.into() };
     let indexed = columns.iter().map(|column| has_terms(column.ty) && random.one_in(2)).collect();
-    Resource { head: ResourceHead { key, policy, columns: columns.into(), indexed }, rows }
+    let mut filter = |column: &ColumnKey| {
+        let analyzer = Analyzer::from_code(random.below(8) as u8);
+        analyzer.filter(|_| has_terms(column.ty))
+    };
+    let filters = columns.iter().map(&mut filter).collect();
+    Resource { head: ResourceHead { key, policy, columns: columns.into(), indexed, filters }, rows }
 }
 
 /// Random resources with at least one row.
@@ -292,7 +297,7 @@ pub(super) fn check_read(
     }
     let mut out = RowBatch::new(columns);
     let (mut given, mut stats) = (Vec::new(), ReadStats::default());
-    let request = ReadRequest { key, time, columns };
+    let request = ReadRequest { key, time, columns, rows: None };
     let mut cursor = SeriesCursor::whole(&list);
     while !cursor.is_at_end() {
         // Odd sizes pause inside of series and chunks.

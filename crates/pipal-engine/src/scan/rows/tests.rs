@@ -1,8 +1,9 @@
 //! A scan that reads many sources in small steps gives what merging all rows at once gives.
 
 use super::*;
+use crate::row_ranges::RowRanges;
 use crate::rows::{EntitySelector, GivenRows, ResourceHead, RowKind, SeriesCursor, SeriesList, TermMatch};
-use crate::scan::TableSnapshot;
+use crate::scan::{RowPredicate, TableSnapshot};
 use pipal_model::{ColumnType, Result, ValueRef};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -72,6 +73,19 @@ impl RowSource for TestSource {
         _: usize,
     ) -> Result<TermMatch> {
         Ok(TermMatch::Unknown)
+    }
+
+    fn useful_rows(&self, _: &ResourceKey, _: &RowPredicate) -> Result<Option<RowRanges>> {
+        Ok(None)
+    }
+
+    fn series_within(
+        &self,
+        key: &ResourceKey,
+        selector: &EntitySelector,
+        _: &RowRanges,
+    ) -> Result<SeriesList> {
+        self.series(key, selector)
     }
 
     fn read(

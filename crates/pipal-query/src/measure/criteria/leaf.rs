@@ -1,12 +1,12 @@
 //! One condition: which values it accepts, and its errors (measure specification, 3.4 to 3.6).
 
 use super::{Leaf, LeafTest, Target};
-use crate::analyzer::Analyzer;
 use crate::error::{QueryError, QueryResult};
 use crate::key_values::{key_values, nanos};
 use crate::schema::{RowSchema, Slot};
 use crate::term::{TermSet, TermTest, ValueTest, int_term};
 use pipal_api::model::v1::{Condition, condition::BinaryOp, condition::match_option, tag_value::Value};
+use pipal_model::Analyzer;
 use std::ops::Bound;
 
 /// Compiles a condition.

@@ -1,11 +1,10 @@
 //! Which series can satisfy criteria: the cheapest way to ask the engine for a set that holds them all.
 
 use super::{Criteria, Expression, LeafTest, Target};
-use crate::analyzer::Analyzer;
 use crate::term::{TermTest, ValueTest, int_of_term};
 use pipal_engine::rows::EntitySelector;
-use pipal_model::ValueRef;
 use pipal_model::series::push_entity_value;
+use pipal_model::{Analyzer, ValueRef};
 
 /// Most entities that are asked for one by one; beyond, they are found by prefix and filter.
 const EXACT_ENTITIES_MAX: usize = 16_384;

@@ -1,10 +1,10 @@
 //! What the term index can tell of criteria: conditions that ask for equal terms of indexed columns.
 
 use super::{Criteria, Expression, Leaf, LeafTest, Target};
-use crate::analyzer::Analyzer;
 use crate::schema::RowSchema;
 use crate::term::TermTest;
 use pipal_engine::TermFilter;
+use pipal_model::Analyzer;
 
 /// Of a condition that requires many terms, so many are looked up: the first ones rule out nearly everything.
 const REQUIRED_TERMS_MAX: usize = 4;

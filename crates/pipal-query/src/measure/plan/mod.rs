@@ -16,8 +16,8 @@ use crate::schema::RowSchema;
 use crate::shape::Shape;
 use pipal_api::measure::v1::QueryRequest;
 use pipal_api::model::v1::{QueryOrder, Sort};
-use pipal_engine::TermFilter;
 use pipal_engine::rows::EntitySelector;
+use pipal_engine::{RowPredicate, TermFilter};
 
 /// Rows given out when the request does not say.
 const LIMIT_DEFAULT: u64 = 100;
@@ -123,6 +123,7 @@ impl GroupPlan {
             criteria: self.criteria.as_ref().map(|criteria| criteria as _),
             selectors: &self.selectors,
             terms: &self.terms,
+            predicate: &RowPredicate::All,
             refusal: unservable.then_some("invalid query options: series is required"),
         }
     }

@@ -1,12 +1,12 @@
 //! One condition: which terms it accepts, and its errors (property specification, 6.2 and 6.3).
 
-use crate::analyzer::Analyzer;
 use crate::error::{QueryError, QueryResult};
 use crate::property::term::{TermKind, nanos, term_of};
 use crate::term::{TermSet, int_term};
 use pipal_api::model::v1::{
     Condition, Tag, condition::BinaryOp, condition::MatchOption, condition::match_option, tag_value::Value,
 };
+use pipal_model::Analyzer;
 use std::ops::Bound;
 
 type Term = Box<[u8]>;

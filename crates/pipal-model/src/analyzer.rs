@@ -6,17 +6,20 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// How text is cut into tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+///
+/// The numbers are part of the format on disk: a tokenisation that changes needs a number of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(u8)]
 pub enum Analyzer {
     /// The whole text is one token. Unknown names mean this too.
     #[default]
-    Keyword,
+    Keyword = 1,
     /// Runs of letters, lower case.
-    Simple,
+    Simple = 2,
     /// Words after Unicode Standard Annex 29 that hold a letter or number, lower case.
-    Standard,
+    Standard = 3,
     /// Runs of letters and numbers, case kept.
-    Url,
+    Url = 4,
 }
 
 impl Analyzer {
@@ -28,6 +31,22 @@ impl Analyzer {
             "url" => Analyzer::Url,
             _ => Analyzer::Keyword,
         }
+    }
+
+    /// The analyzer with this number on disk.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Analyzer::Keyword,
+            2 => Analyzer::Simple,
+            3 => Analyzer::Standard,
+            4 => Analyzer::Url,
+            _ => return None,
+        })
+    }
+
+    /// The number of the analyzer on disk.
+    pub fn code(self) -> u8 {
+        self as u8
     }
 
     /// Calls `visit` with every token of `text`, in order, until it returns false.

@@ -5,6 +5,7 @@
 pub mod error;
 pub mod layout;
 pub mod memory;
+pub mod orders;
 pub mod series;
 pub mod time;
 pub mod value;
@@ -12,5 +13,6 @@ pub mod value;
 pub use error::{Error, ErrorKind, Result};
 pub use layout::{ColumnDef, ColumnKey, Layout, RowPolicy};
 pub use memory::{MemoryLedger, MemoryPool, Refusal, Reservation, Share, ShareUse};
+pub use orders::{OrderKey, Orders};
 pub use time::{Interval, IntervalUnit, TimeRange};
 pub use value::{ColumnType, Value, ValueRef};

@@ -1,7 +1,8 @@
 //! Rows between the modules of the engine: kinds, batches, selections, and the trait of everything that holds rows.
 
+use crate::part::Companion;
 use pipal_codec::{Column, column::BytesData};
-use pipal_model::{ColumnKey, Result, RowPolicy, TimeRange};
+use pipal_model::{ColumnKey, OrderKey, Orders, Result, RowPolicy, TimeRange};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -115,19 +116,21 @@ pub struct ResourceHead {
     pub columns: Arc<[ColumnKey]>,
     /// Per column, whether the terms of its values are indexed (see `terms.rs`).
     pub indexed: Arc<[bool]>,
+    /// Orders in which rows are asked for too; their columns are among `columns`.
+    pub orders: Arc<Orders>,
 }
 
 impl ResourceHead {
-    /// A head without indexed columns.
+    /// A head without indexed columns and orders.
     pub fn new(key: ResourceKey, policy: RowPolicy, columns: Arc<[ColumnKey]>) -> Self {
         let indexed = columns.iter().map(|_| false).collect();
-        ResourceHead { key, policy, columns, indexed }
+        ResourceHead { key, policy, columns, indexed, orders: Arc::default() }
     }
 
-    /// A head with these columns, each with whether it is indexed.
+    /// A head with these columns, each with whether it is indexed, and without orders.
     pub fn of_columns(key: ResourceKey, policy: RowPolicy, columns: BTreeMap<ColumnKey, bool>) -> Self {
         let (columns, indexed): (Vec<ColumnKey>, Vec<bool>) = columns.into_iter().unzip();
-        ResourceHead { key, policy, columns: columns.into(), indexed: indexed.into() }
+        ResourceHead { key, policy, columns: columns.into(), indexed: indexed.into(), orders: Arc::default() }
     }
 }
 
@@ -257,6 +260,11 @@ pub trait RowSource: Send + Sync {
         terms: &[Box<[u8]>],
         limit: usize,
     ) -> Result<TermMatch>;
+    /// The companion that gives the rows of a resource in the order of `by`; none where the source has none, and the
+    /// rows have to be looked at one by one.
+    fn companion(&self, _key: &ResourceKey, _by: &OrderKey) -> Result<Option<Companion<'_>>> {
+        Ok(None)
+    }
     /// Appends to `out`, which has a column per requested key, the rows in the time range of
     /// `series[selection]`, in order, and to `counts` the number of rows given for each of these series.
     fn read(

@@ -3,6 +3,7 @@
 //! Entities that several parts have are counted for each of them, so the estimate is too high rather than too low; it
 //! decides when a merge begins, not whether. What the merge really holds is charged while it writes.
 
+use super::companion::WRITER_BYTES_MAX;
 use super::footer::Section;
 use super::primary::GroupEntry;
 use super::reader::Part;
@@ -15,12 +16,16 @@ use super::writer::{ENTITY_OVERHEAD_BYTES, SeriesDraft};
 const ENTITIES_EXPANSION: u64 = 6;
 /// A vector that grew may be half empty.
 const SLACK: u64 = 2;
+/// The directory of companions of a part without any.
+const NO_COMPANIONS_BYTES: u64 = 1;
+/// A row of the piece that is built: its tuple, a few keys, and what sorting takes.
+const COMPANION_ROW_BYTES: u64 = 64;
 /// The name of a resource.
 const NAME_BYTES: u64 = 64;
 
 /// Bytes that writing these parts as one will hold, beside batches of rows.
 pub(crate) fn merge_bytes<'a>(parts: impl IntoIterator<Item = &'a Part>) -> usize {
-    let (mut lists, mut terms) = (0u64, 0u64);
+    let (mut lists, mut terms, mut companions) = (0u64, 0u64, 0u64);
     for part in parts {
         let summary = part.summary();
         let section = |section| part.contents.section(section).length;
@@ -31,7 +36,11 @@ pub(crate) fn merge_bytes<'a>(parts: impl IntoIterator<Item = &'a Part>) -> usiz
         let groups = summary.row_groups * size_of::<GroupEntry>() as u64;
         lists += entities + series + resources + groups;
         terms += section(Section::Terms);
+        if section(Section::Companions) > NO_COMPANIONS_BYTES {
+            companions += summary.total_rows() * COMPANION_ROW_BYTES;
+        }
     }
+    let companions = companions.min(WRITER_BYTES_MAX as u64);
     let terms = (terms * SLACK).min(TERMS_HEAP_BYTES_MAX as u64);
-    usize::try_from(lists * SLACK + terms).unwrap_or(usize::MAX)
+    usize::try_from(lists * SLACK + terms + companions).unwrap_or(usize::MAX)
 }

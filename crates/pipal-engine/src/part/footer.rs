@@ -96,6 +96,7 @@ pub(super) enum Section {
     Series,
     Entities,
     Terms,
+    Companions,
     Resources,
     Primary,
     Meta,
@@ -103,11 +104,12 @@ pub(super) enum Section {
 }
 
 impl Section {
-    pub(super) const ALL: [Section; 8] = [
+    pub(super) const ALL: [Section; 9] = [
         Section::Rows,
         Section::Series,
         Section::Entities,
         Section::Terms,
+        Section::Companions,
         Section::Resources,
         Section::Primary,
         Section::Meta,
@@ -121,6 +123,7 @@ impl Section {
             Section::Series => "series",
             Section::Entities => "entities",
             Section::Terms => "terms",
+            Section::Companions => "companions",
             Section::Resources => "resources",
             Section::Primary => "primary",
             Section::Meta => "meta",

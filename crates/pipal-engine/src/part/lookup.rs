@@ -44,8 +44,8 @@ impl Part {
 
     pub(super) fn head(&self, index: &PartIndex, entry: &ResourceEntry) -> Result<ResourceHead> {
         let list = self.misled(index.schemas.get(entry.schema))?.clone();
-        let (columns, indexed) = (list.columns, list.indexed);
-        Ok(ResourceHead { key: entry.key.clone(), policy: entry.policy, columns, indexed })
+        let (columns, indexed, orders) = (list.columns, list.indexed, list.orders);
+        Ok(ResourceHead { key: entry.key.clone(), policy: entry.policy, columns, indexed, orders })
     }
 
     /// Entities smaller than `key`, and whether `key` is one.

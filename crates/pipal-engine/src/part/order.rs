@@ -63,8 +63,11 @@ impl OrderCheck {
         };
         if last.key == head.key {
             let same_columns = last.columns == head.columns && last.indexed == head.indexed;
-            if last.policy != head.policy || !same_columns {
-                return Err(violation(head, "a resource that changes its policy or columns inside a part"));
+            if last.policy != head.policy || !same_columns || last.orders != head.orders {
+                return Err(violation(
+                    head,
+                    "a resource that changes its policy, columns or orders in a part",
+                ));
             }
             return Ok(false);
         }
@@ -113,6 +116,9 @@ fn check_shape(head: &ResourceHead, series: &[(&[u8], u32)], rows: &RowBatch) ->
         || !head.columns.iter().zip(head.indexed.iter()).all(may_index)
     {
         return Err(violation(head, "an index of a column that has no terms"));
+    }
+    if !head.orders.columns().all(|column| head.columns.binary_search(column).is_ok()) {
+        return Err(violation(head, "an order of a column that is not there"));
     }
     let counted: usize = series.iter().map(|(_, count)| *count as usize).sum();
     if counted != rows.len() || series.iter().any(|(_, count)| *count == 0) {

@@ -1,6 +1,7 @@
 //! Reading rows: from series to row groups to chunks, decoding whole ranges where many series are wanted and
 //! single ranges where few are.
 
+use super::Companion;
 use super::chunk::{ChunkView, StoredColumn};
 use super::index::PartIndex;
 use super::lookup::each_resource;
@@ -13,7 +14,7 @@ use crate::rows::{
     TermMatch,
 };
 use pipal_codec::{Column, ColumnData, Presence, decode_column};
-use pipal_model::{ColumnKey, Result, TimeRange};
+use pipal_model::{ColumnKey, OrderKey, Result, TimeRange};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -62,6 +63,10 @@ impl RowSource for Part {
         self.match_terms(key, column, terms, limit)
     }
 
+    fn companion(&self, key: &ResourceKey, by: &OrderKey) -> Result<Option<Companion<'_>>> {
+        self.open_companion(key, by)
+    }
+
     fn read(
         &self,
         request: &ReadRequest<'_>,
@@ -84,7 +89,7 @@ impl RowSource for Part {
         let schema = self.misled(index.schemas.get(resource.schema))?;
         let columns = request.columns.iter().map(|key| schema.position(key)).collect();
         let given = Sink { out, counts: &mut counts[first_count..], columns };
-        let groups = GroupCursor { part: self, index: &index, block: None, group: None };
+        let groups = GroupCursor::new(self, &index);
         let mut reader = SelectionReader {
             groups,
             resource: &resource,
@@ -234,7 +239,7 @@ fn is_dense(wanted: usize, whole: &Range<usize>, factor: usize) -> bool {
 }
 
 /// Appends the rows in `ranges`, `count` together, of a stored column.
-fn read_column(
+pub(super) fn read_column(
     stored: StoredColumn<'_>,
     rows: usize,
     ranges: &[Range<usize>],
@@ -312,15 +317,19 @@ impl PendingSeries<'_> {
 }
 
 /// Finds and loads row groups in ascending order, and keeps the present one.
-struct GroupCursor<'a> {
+pub(super) struct GroupCursor<'a> {
     part: &'a Part,
     index: &'a PartIndex,
     block: Option<(usize, Arc<PrimaryBlock>)>,
     group: Option<(GroupEntry, Arc<RowGroup>)>,
 }
 
-impl GroupCursor<'_> {
-    fn find(&mut self, row: u64, stats: &mut ReadStats) -> Result<GroupEntry> {
+impl<'a> GroupCursor<'a> {
+    pub(super) fn new(part: &'a Part, index: &'a PartIndex) -> Self {
+        GroupCursor { part, index, block: None, group: None }
+    }
+
+    pub(super) fn find(&mut self, row: u64, stats: &mut ReadStats) -> Result<GroupEntry> {
         if let Some((entry, _)) = &self.group
             && entry.first_row <= row
             && row < entry.end_row()
@@ -338,7 +347,7 @@ impl GroupCursor<'_> {
         Ok(entry)
     }
 
-    fn load(&mut self, entry: GroupEntry, stats: &mut ReadStats) -> Result<Arc<RowGroup>> {
+    pub(super) fn load(&mut self, entry: GroupEntry, stats: &mut ReadStats) -> Result<Arc<RowGroup>> {
         if let Some((present, group)) = &self.group
             && *present == entry
         {

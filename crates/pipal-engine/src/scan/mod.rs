@@ -94,7 +94,7 @@ impl TableSnapshot {
         Ok(heads.into_values().collect())
     }
 
-    /// One resource with the union of its columns; the newest source decides the policy.
+    /// One resource with the union of its columns; the newest source decides the policy and the orders.
     pub fn head(&self, key: &ResourceKey) -> Result<Option<ResourceHead>> {
         let mut found: Option<ResourceHead> = None;
         for source in self.sources.iter() {
@@ -165,6 +165,7 @@ impl TableSnapshot {
 
 fn unite(all: &mut ResourceHead, head: ResourceHead) {
     all.policy = head.policy;
+    all.orders = head.orders.clone();
     if all.columns == head.columns && all.indexed == head.indexed {
         return;
     }
@@ -174,7 +175,7 @@ fn unite(all: &mut ResourceHead, head: ResourceHead) {
             *columns.entry(column.clone()).or_default() |= *indexed;
         }
     }
-    *all = ResourceHead::of_columns(head.key, head.policy, columns);
+    *all = ResourceHead { orders: head.orders, ..ResourceHead::of_columns(head.key, head.policy, columns) };
 }
 
 /// Appends absent rows until the batch has `rows`.

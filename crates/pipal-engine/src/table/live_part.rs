@@ -1,12 +1,12 @@
 //! A part together with what must happen when the last reader lets go of it.
 
-use crate::part::Part;
+use crate::part::{Companion, Part};
 use crate::reaper::Reaper;
 use crate::rows::{
     EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource, SeriesList,
     TermMatch,
 };
-use pipal_model::{ColumnKey, Result, TimeRange};
+use pipal_model::{ColumnKey, OrderKey, Result, TimeRange};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,6 +85,10 @@ impl RowSource for LivePart {
         limit: usize,
     ) -> Result<TermMatch> {
         self.part.entities_with_terms(key, column, terms, limit)
+    }
+
+    fn companion(&self, key: &ResourceKey, by: &OrderKey) -> Result<Option<Companion<'_>>> {
+        self.part.companion(key, by)
     }
 
     fn read(

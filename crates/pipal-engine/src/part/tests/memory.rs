@@ -6,11 +6,11 @@ use crate::part::{Part, PartWriter, merge_bytes, temporary_part_path};
 use crate::rows::{ResourceHead, ResourceKey, RowKind};
 use pipal_codec::Effort;
 use pipal_model::series::push_entity_value;
-use pipal_model::{ColumnType, RowPolicy, Value, ValueRef};
+use pipal_model::{ColumnType, OrderKey, Orders, RowPolicy, Value, ValueRef};
 use std::sync::Arc;
 
 /// Measures over the same entities, as clients write them.
-fn world(measures: usize, entities: usize, rows: i64, random: bool) -> Vec<Resource> {
+fn world(measures: usize, entities: usize, rows: i64, random: bool, ordered: bool) -> Vec<Resource> {
     let entity = |i: usize| {
         let instance = if random { xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes()) } else { i as u128 };
         let mut entity = Vec::new();
@@ -30,6 +30,10 @@ fn world(measures: usize, entities: usize, rows: i64, random: bool) -> Vec<Resou
             columns.into(),
         );
         head.indexed = vec![false, true].into();
+        if ordered {
+            let keys = vec![OrderKey::Time, OrderKey::Column(head.columns[0].clone())];
+            head.orders = Arc::new(Orders::new(vec![head.columns[1].clone()], keys));
+        }
         let row = |entity: &Vec<u8>, time: i64| {
             let values = vec![Value::Int(time * 31), Value::Str(entity[..12].to_vec())];
             Row { entity: entity.clone(), time, version: 1, deleted: false, values }
@@ -42,16 +46,18 @@ fn world(measures: usize, entities: usize, rows: i64, random: bool) -> Vec<Resou
 
 #[test]
 fn the_estimate_of_a_merge_covers_what_its_writer_holds_and_not_many_times_that() {
-    for (measures, entities, rows, random) in [
-        (200, 300, 1, false),
-        (20, 3_000, 1, true),
-        (20, 3_000, 1, false),
-        (4, 3_000, 5, false),
-        (1, 1, 1, false),
+    for (measures, entities, rows, random, ordered) in [
+        (200, 300, 1, false, false),
+        (20, 3_000, 1, true, false),
+        (20, 3_000, 1, false, false),
+        (4, 3_000, 5, false, false),
+        (1, 1, 1, false, false),
+        (2, 3_000, 5, false, true),
+        (1, 20_000, 9, false, true),
     ] {
         let (_disk, fs) = disk();
         let mut writer = PartWriter::create(&fs, &part_path(), identity(), Effort::Fast).unwrap();
-        for resource in world(measures, entities, rows, random) {
+        for resource in world(measures, entities, rows, random, ordered) {
             for rows in resource.rows.chunks(1_000) {
                 writer.append(&resource.head, &series_of(rows), &batch_of(&resource.head, rows)).unwrap();
             }
@@ -61,7 +67,7 @@ fn the_estimate_of_a_merge_covers_what_its_writer_holds_and_not_many_times_that(
         fs.rename(&temporary_part_path(&part_path()), &part_path()).unwrap();
         let part = Part::open(&fs, &part_path(), 1, Arc::new(BlockCache::new(1 << 20))).unwrap();
         let estimate = merge_bytes([&part]);
-        println!("{measures} {entities} {rows} {random}: held {held}, estimated {estimate}");
+        println!("{measures} {entities} {rows} {random} {ordered}: held {held}, estimated {estimate}");
         // A merge reserves 4 MiB for batches and buffers on top.
         assert!(held < estimate + (4 << 20), "{held} bytes held, {estimate} estimated");
         assert!(estimate < 8 * held, "{held} bytes held, {estimate} estimated");

@@ -105,7 +105,7 @@ fn tagged(name: &str, policy: RowPolicy, values: Vec<Vec<Value>>) -> Resource {
     let key_of = |name: &str| ResourceKey { kind: RowKind::Data, name: name.into() };
     let columns = vec![key("t", "a", ColumnType::Str), key("t", "b", ColumnType::Str)];
     let indexed = columns.iter().map(|_| true).collect();
-    let head = ResourceHead { key: key_of(name), policy, columns: columns.into(), indexed };
+    let head = ResourceHead { indexed, ..ResourceHead::new(key_of(name), policy, columns.into()) };
     let row = |(i, values): (usize, Vec<Value>)| Row {
         entity: format!("entity {i:06}").into_bytes(),
         time: i as i64,

@@ -1,9 +1,10 @@
 //! Rows between the modules of the engine: kinds, batches, selections, and the trait of everything that holds rows.
 
+use crate::part::Companion;
 use crate::row_ranges::RowRanges;
 use crate::scan::RowPredicate;
 use pipal_codec::{Column, ColumnData, column::BytesData};
-use pipal_model::{Analyzer, ColumnKey, Result, RowPolicy, TimeRange};
+use pipal_model::{Analyzer, ColumnKey, OrderKey, Orders, Result, RowPolicy, TimeRange};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -131,6 +132,8 @@ pub struct ResourceHead {
     pub indexed: Arc<[bool]>,
     /// Per column, how its values become terms of filters of chunks, if they do.
     pub filters: Arc<[Option<Analyzer>]>,
+    /// Orders in which rows are asked for too; their columns are among `columns`.
+    pub orders: Arc<Orders>,
 }
 
 /// What a column is used for beside giving its values.
@@ -151,18 +154,18 @@ impl ColumnUse {
 }
 
 impl ResourceHead {
-    /// A head of columns that only give their values.
+    /// A head of columns that only give their values, and without orders.
     pub fn new(key: ResourceKey, policy: RowPolicy, columns: Arc<[ColumnKey]>) -> Self {
         let indexed = columns.iter().map(|_| false).collect();
         let filters = columns.iter().map(|_| None).collect();
-        ResourceHead { key, policy, columns, indexed, filters }
+        ResourceHead { key, policy, columns, indexed, filters, orders: Arc::default() }
     }
 
-    /// A head with these columns, each with its use.
+    /// A head with these columns, each with its use, and without orders.
     pub fn of_columns(key: ResourceKey, policy: RowPolicy, columns: BTreeMap<ColumnKey, ColumnUse>) -> Self {
         let indexed = columns.values().map(|used| used.indexed).collect();
         let filters = columns.values().map(|used| used.filter).collect();
-        ResourceHead { key, policy, columns: columns.into_keys().collect(), indexed, filters }
+        ResourceHead { key, policy, columns: columns.into_keys().collect(), indexed, filters, orders: Arc::default() }
     }
 
     /// The columns with their uses.
@@ -339,6 +342,11 @@ pub trait RowSource: Send + Sync {
         terms: &[Box<[u8]>],
         limit: usize,
     ) -> Result<TermMatch>;
+    /// The companion that gives the rows of a resource in the order of `by`; none where the source has none, and the
+    /// rows have to be looked at one by one.
+    fn companion(&self, _key: &ResourceKey, _by: &OrderKey) -> Result<Option<Companion<'_>>> {
+        Ok(None)
+    }
     /// Rows of a resource among which are all that the predicate accepts; none when the source rules nothing out.
     fn useful_rows(&self, key: &ResourceKey, predicate: &RowPredicate) -> Result<Option<RowRanges>>;
     /// The selected series that have rows among these, cut to the rows from the first to the last of them.

@@ -1,6 +1,7 @@
 //! The shape of rows: which columns a resource has, and which of the four row policies applies to it.
 
 use crate::analyzer::Analyzer;
+use crate::orders::Orders;
 use crate::value::{ColumnType, write_varint};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -78,6 +79,8 @@ impl ColumnDef {
 const ATTRIBUTE: u8 = 0x80;
 /// Where the number of the analyzer begins in the type byte, in three bits; 0 for columns without filters.
 const FILTER_SHIFT: u32 = 4;
+/// Added to the number of the policy when the definition ends with orders.
+const WITH_ORDERS: u8 = 0x80;
 
 /// The columns of the rows of one resource as one schema revision has them, without the entity's tags
 /// (those are in the entity bytes, see [`crate::series`]).
@@ -86,6 +89,7 @@ pub struct Layout {
     resource: Box<str>,
     policy: RowPolicy,
     columns: Box<[ColumnDef]>,
+    orders: Arc<Orders>,
     fingerprint: u128,
     attributes: Option<Attributes>,
 }
@@ -100,10 +104,17 @@ struct Attributes {
 impl Layout {
     /// Makes a layout. `resource` is the plain name of the measure, stream, trace or document kind.
     pub fn new(resource: &str, policy: RowPolicy, columns: Vec<ColumnDef>) -> Self {
+        Layout::ordered(resource, policy, columns, Orders::default())
+    }
+
+    /// Makes a layout whose rows are asked for in these orders too. Columns of them that the layout does not have are
+    /// left out.
+    pub fn ordered(resource: &str, policy: RowPolicy, columns: Vec<ColumnDef>, orders: Orders) -> Self {
         let mut layout = Layout {
             resource: resource.into(),
             policy,
             attributes: Attributes::of(resource, &columns),
+            orders: Arc::new(orders.within(&columns)),
             columns: columns.into(),
             fingerprint: 0,
         };
@@ -128,6 +139,11 @@ impl Layout {
         &self.columns
     }
 
+    /// Orders beside the sort key in which rows are asked for.
+    pub fn orders(&self) -> &Arc<Orders> {
+        &self.orders
+    }
+
     /// The layout of the series attributes and the positions of its columns in this layout; none when no
     /// column is an attribute.
     pub fn attributes(&self) -> Option<(&Arc<Layout>, &[usize])> {
@@ -139,10 +155,10 @@ impl Layout {
         self.fingerprint
     }
 
-    /// Appends the definition: policy, resource, columns with family, name and a byte of type, analyzer of the filter
-    /// and attribute flag.
+    /// Appends the definition: policy, with a flag if there are orders; resource; columns with family, name and a byte of
+    /// type, analyzer of the filter and attribute flag; orders, if there are any.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(self.policy.code());
+        out.push(self.policy.code() | if self.orders.is_empty() { 0 } else { WITH_ORDERS });
         write_text(&self.resource, out);
         write_varint(self.columns.len() as u64, out);
         for column in &self.columns {
@@ -151,11 +167,16 @@ impl Layout {
             let filter = column.filter.map_or(0, Analyzer::code) << FILTER_SHIFT;
             out.push(column.key.ty.code() | filter | if column.attribute { ATTRIBUTE } else { 0 });
         }
+        if !self.orders.is_empty() {
+            let is = |key: &ColumnKey| self.columns.iter().position(|column| column.key == *key);
+            self.orders.encode(|key| is(key).map_or(u64::MAX, |place| place as u64), out);
+        }
     }
 
     /// Reads what [`Layout::encode`] wrote; none when the bytes are malformed or have a surplus.
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
-        let policy = RowPolicy::from_code(take_byte(&mut bytes)?)?;
+        let code = take_byte(&mut bytes)?;
+        let policy = RowPolicy::from_code(code & !WITH_ORDERS)?;
         let resource = take_text(&mut bytes)?;
         let count = take_varint(&mut bytes)?;
         let mut columns = Vec::new();
@@ -171,7 +192,14 @@ impl Layout {
             let key = ColumnKey { family: family.into(), name: name.into(), ty };
             columns.push(ColumnDef { key, attribute: code & ATTRIBUTE != 0, filter });
         }
-        bytes.is_empty().then(|| Layout::new(resource, policy, columns))
+        let orders = match code & WITH_ORDERS {
+            0 => Orders::default(),
+            _ => {
+                let column = |place: u64| Some(columns.get(usize::try_from(place).ok()?)?.key.clone());
+                Orders::decode(&mut bytes, column).filter(|orders| !orders.is_empty())?
+            }
+        };
+        bytes.is_empty().then(|| Layout::ordered(resource, policy, columns, orders))
     }
 }
 
@@ -219,6 +247,26 @@ fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orders::OrderKey;
+
+    #[test]
+    fn a_layout_keeps_the_orders_of_its_columns() {
+        let key = |name: &str, ty| ColumnKey { family: "t".into(), name: name.into(), ty };
+        let (service, latency) = (key("service", ColumnType::Str), key("latency", ColumnType::Int));
+        let columns = [&service, &latency].map(|key| ColumnDef { key: key.clone(), attribute: false });
+        let keys = vec![OrderKey::Column(latency), OrderKey::Time];
+        let orders = Orders::new(vec![key("unknown", ColumnType::Str), service.clone()], keys.clone());
+        let layout = Layout::ordered("segment", RowPolicy::Collapse, columns.to_vec(), orders);
+        assert_eq!(**layout.orders(), Orders::new(vec![service], keys));
+        let mut bytes = Vec::new();
+        layout.encode(&mut bytes);
+        assert_eq!(Layout::decode(&bytes).as_ref(), Some(&layout));
+        for cut in 0..bytes.len() {
+            assert_eq!(Layout::decode(&bytes[..cut]), None, "a definition cut at {cut} must be refused");
+        }
+        let plain = Layout::new("segment", RowPolicy::Collapse, columns.to_vec());
+        assert_ne!(plain.fingerprint(), layout.fingerprint());
+    }
 
     #[test]
     fn a_layout_survives_its_encoding_with_the_same_fingerprint() {

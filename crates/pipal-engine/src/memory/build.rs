@@ -7,7 +7,7 @@ use crate::row_format::{body_length, copy_row, decode_head, encode_projection, p
 use crate::rows::{ColumnUse, ResourceHead, ResourceKey, RowKind};
 use crate::terms::use_of;
 use hashbrown::HashMap;
-use pipal_model::{ColumnKey, Error, Layout, Result, RowPolicy, TimeRange};
+use pipal_model::{ColumnKey, Error, Layout, Orders, Result, RowPolicy, TimeRange};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -257,6 +257,7 @@ impl RunBuilder {
             let policy = self.policies[*rank as usize];
             let columns = std::mem::take(&mut columns[*rank as usize]);
             let head = ResourceHead::of_columns(key.clone(), policy, columns);
+            let head = ResourceHead { orders: self.newest_orders(*rank), ..head };
             resources.push(RunResource { head, rows: start..end });
             start = end;
         }
@@ -269,6 +270,14 @@ impl RunBuilder {
             first_seq,
             last_seq,
         })
+    }
+
+    /// The orders of a resource: those of its layout that came last.
+    fn newest_orders(&self, rank: u32) -> Arc<Orders> {
+        let of_resource = self.layout_resources.iter().filter(|(_, of)| **of == rank);
+        let newest = of_resource.map(|((layout, _), _)| *layout).max();
+        let layout = newest.and_then(|layout| self.layouts.get(layout as usize));
+        layout.map_or_else(Arc::default, |layout| layout.orders().clone())
     }
 
     /// Union of the columns of all layouts per resource, each with what some layout uses it for.

@@ -3,6 +3,7 @@
 //! Entities that several parts have are counted for each of them, so the estimate is too high rather than too low; it
 //! decides when a merge begins, not whether. What the merge really holds is charged while it writes.
 
+use super::companion::WRITER_BYTES_MAX;
 use super::filters::{FILTERS_HEAP_BYTES_MAX, SPAN_HEAP_BYTES_MAX};
 use super::footer::Section;
 use super::primary::GroupEntry;
@@ -18,12 +19,16 @@ const ENTITIES_EXPANSION: u64 = 6;
 const SLACK: u64 = 2;
 /// A posting takes eight bytes in memory, twice that in a vector that grew, and at least one in a filter.
 const POSTINGS_EXPANSION: u64 = 16;
+/// The directory of companions of a part without any.
+const NO_COMPANIONS_BYTES: u64 = 1;
+/// A row of the piece that is built: its tuple, a few keys, and what sorting takes.
+const COMPANION_ROW_BYTES: u64 = 64;
 /// The name of a resource.
 const NAME_BYTES: u64 = 64;
 
 /// Bytes that writing these parts as one will hold, beside batches of rows.
 pub(crate) fn merge_bytes<'a>(parts: impl IntoIterator<Item = &'a Part>) -> usize {
-    let (mut lists, mut terms, mut filters) = (0u64, 0u64, 0u64);
+    let (mut lists, mut terms, mut filters, mut companions) = (0u64, 0u64, 0u64, 0u64);
     for part in parts {
         let summary = part.summary();
         let section = |section| part.contents.section(section).length;
@@ -35,10 +40,14 @@ pub(crate) fn merge_bytes<'a>(parts: impl IntoIterator<Item = &'a Part>) -> usiz
         lists += entities + series + resources + groups;
         terms += section(Section::Terms);
         filters += section(Section::Bounds) + section(Section::Filters);
+        if section(Section::Companions) > NO_COMPANIONS_BYTES {
+            companions += summary.total_rows() * COMPANION_ROW_BYTES;
+        }
     }
+    let companions = companions.min(WRITER_BYTES_MAX as u64);
     let terms = (terms * SLACK).min(TERMS_HEAP_BYTES_MAX as u64);
     // Filters as they are written, and the postings of a span, which take several times the bytes of their filter.
     let postings = (filters * POSTINGS_EXPANSION).min(SPAN_HEAP_BYTES_MAX as u64);
     let filters = (filters * SLACK).min(FILTERS_HEAP_BYTES_MAX as u64) + postings;
-    usize::try_from(lists * SLACK + terms + filters).unwrap_or(usize::MAX)
+    usize::try_from(lists * SLACK + terms + filters + companions).unwrap_or(usize::MAX)
 }

@@ -98,6 +98,7 @@ pub(super) enum Section {
     Terms,
     Bounds,
     Filters,
+    Companions,
     Resources,
     Primary,
     Meta,
@@ -105,13 +106,14 @@ pub(super) enum Section {
 }
 
 impl Section {
-    pub(super) const ALL: [Section; 10] = [
+    pub(super) const ALL: [Section; 11] = [
         Section::Rows,
         Section::Series,
         Section::Entities,
         Section::Terms,
         Section::Bounds,
         Section::Filters,
+        Section::Companions,
         Section::Resources,
         Section::Primary,
         Section::Meta,
@@ -127,6 +129,7 @@ impl Section {
             Section::Terms => "terms",
             Section::Bounds => "bounds",
             Section::Filters => "filters",
+            Section::Companions => "companions",
             Section::Resources => "resources",
             Section::Primary => "primary",
             Section::Meta => "meta",

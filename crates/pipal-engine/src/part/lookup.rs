@@ -46,8 +46,8 @@ impl Part {
 
     pub(super) fn head(&self, index: &PartIndex, entry: &ResourceEntry) -> Result<ResourceHead> {
         let list = self.misled(index.schemas.get(entry.schema))?.clone();
-        let ColumnList { columns, indexed, filters, .. } = list;
-        Ok(ResourceHead { key: entry.key.clone(), policy: entry.policy, columns, indexed, filters })
+        let ColumnList { columns, indexed, filters, orders, .. } = list;
+        Ok(ResourceHead { key: entry.key.clone(), policy: entry.policy, columns, indexed, filters, orders })
     }
 
     /// Entities smaller than `key`, and whether `key` is one.

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! header       magic, format version, checksum
-//! rows         row groups: what reads, checksums and the cache work in
+//! rows         row groups: what reads, checksums and the cache work in; between them, pieces of companions
 //! series       per resource the ids of its entities and the rows of each
 //! entities     all distinct entities of the part, sorted; an id is a rank
 //! terms        which series have which values of indexed columns
 //! bounds       which chunks have which numbers
 //! filters      which chunks have which terms
+//! companions   directory of the pieces, which list rows in the order of other keys
 //! resources    directory of the resources
 //! primary      where the row groups lie, with their rows and times
 //! meta         schema table, and where the blocks of the sections above lie
@@ -27,6 +28,7 @@
 //! length (D-16).
 
 mod chunk;
+mod companion;
 mod dictionary;
 mod entities;
 mod estimate;
@@ -54,6 +56,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use companion::{Companion, LeadingFilter, OrderedRow, Step, Verdict, Walk, WalkRequest};
 pub use dictionary::ENTITY_BYTES_MAX;
 pub(crate) use estimate::merge_bytes;
 pub use identity::{PartIdentity, PartSummary, parse_part_file_name, part_file_name, temporary_part_path};

@@ -64,8 +64,11 @@ impl OrderCheck {
         if last.key == head.key {
             let same_uses = last.indexed == head.indexed && last.filters == head.filters;
             let same_columns = last.columns == head.columns && same_uses;
-            if last.policy != head.policy || !same_columns {
-                return Err(violation(head, "a resource that changes its policy or columns inside a part"));
+            if last.policy != head.policy || !same_columns || last.orders != head.orders {
+                return Err(violation(
+                    head,
+                    "a resource that changes its policy, columns or orders in a part",
+                ));
             }
             return Ok(false);
         }
@@ -121,6 +124,9 @@ fn check_shape(head: &ResourceHead, series: &[(&[u8], u32)], rows: &RowBatch) ->
         || !head.columns.iter().zip(head.filters.iter()).all(may_filter)
     {
         return Err(violation(head, "a filter of a column that has no terms"));
+    }
+    if !head.orders.columns().all(|column| head.columns.binary_search(column).is_ok()) {
+        return Err(violation(head, "an order of a column that is not there"));
     }
     let counted: usize = series.iter().map(|(_, count)| *count as usize).sum();
     if counted != rows.len() || series.iter().any(|(_, count)| *count == 0) {

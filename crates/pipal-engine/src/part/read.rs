@@ -1,6 +1,7 @@
 //! Reading rows: from series to row groups to chunks, decoding whole ranges where many series are wanted and
 //! single ranges where few are.
 
+use super::Companion;
 use super::chunk::{ChunkView, StoredColumn};
 use super::index::PartIndex;
 use super::lookup::each_resource;
@@ -15,7 +16,7 @@ use crate::rows::{
 };
 use crate::scan::RowPredicate;
 use pipal_codec::{Column, ColumnData, Presence, decode_column};
-use pipal_model::{ColumnKey, Result, TimeRange};
+use pipal_model::{ColumnKey, OrderKey, Result, TimeRange};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -77,6 +78,10 @@ impl RowSource for Part {
         self.select_series(key, selector, Some(rows))
     }
 
+    fn companion(&self, key: &ResourceKey, by: &OrderKey) -> Result<Option<Companion<'_>>> {
+        self.open_companion(key, by)
+    }
+
     fn read(
         &self,
         request: &ReadRequest<'_>,
@@ -100,7 +105,7 @@ impl RowSource for Part {
         let columns = request.columns.iter().map(|key| schema.position(key)).collect();
         let first = out.len();
         let sink = Sink { out, first, bytes: 0, given, limit, columns };
-        let groups = GroupCursor { part: self, index: &index, block: None, group: None };
+        let groups = GroupCursor::new(self, &index);
         let mut reader = SeriesReader {
             groups,
             resource: &resource,
@@ -296,7 +301,7 @@ fn is_dense(wanted: usize, whole: &Range<usize>, factor: usize) -> bool {
 }
 
 /// Appends the rows in `ranges`, `count` together, of a stored column.
-fn read_column(
+pub(super) fn read_column(
     stored: StoredColumn<'_>,
     rows: usize,
     ranges: &[Range<usize>],
@@ -350,15 +355,19 @@ fn take_spans(
 }
 
 /// Finds and loads row groups in ascending order, and keeps the present one.
-struct GroupCursor<'a> {
+pub(super) struct GroupCursor<'a> {
     part: &'a Part,
     index: &'a PartIndex,
     block: Option<(usize, Arc<PrimaryBlock>)>,
     group: Option<(GroupEntry, Arc<RowGroup>)>,
 }
 
-impl GroupCursor<'_> {
-    fn find(&mut self, row: u64, stats: &mut ReadStats) -> Result<GroupEntry> {
+impl<'a> GroupCursor<'a> {
+    pub(super) fn new(part: &'a Part, index: &'a PartIndex) -> Self {
+        GroupCursor { part, index, block: None, group: None }
+    }
+
+    pub(super) fn find(&mut self, row: u64, stats: &mut ReadStats) -> Result<GroupEntry> {
         if let Some((entry, _)) = &self.group
             && entry.first_row <= row
             && row < entry.end_row()
@@ -376,7 +385,7 @@ impl GroupCursor<'_> {
         Ok(entry)
     }
 
-    fn load(&mut self, entry: GroupEntry, stats: &mut ReadStats) -> Result<Arc<RowGroup>> {
+    pub(super) fn load(&mut self, entry: GroupEntry, stats: &mut ReadStats) -> Result<Arc<RowGroup>> {
         if let Some((present, group)) = &self.group
             && *present == entry
         {

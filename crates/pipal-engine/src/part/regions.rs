@@ -1,5 +1,6 @@
 //! How many bytes of the rows belong to which founding region (SE-015): `timestamps`, `fields`, `<family>.tf`
-//! for values and `<family>.tfm` for what leads to them. Here they are totals; the columns lie side by side.
+//! for values and `<family>.tfm` for what leads to them; and `companions`. Here they are totals; the columns lie side
+//! by side.
 
 use std::collections::HashMap;
 
@@ -68,7 +69,8 @@ impl Regions {
 
     /// All regions, sorted by name behind `timestamps` and `fields`. A family always has both of its regions
     /// (SE-016).
-    pub(super) fn list(&self) -> Vec<Region> {
+    /// `companion_bytes`, which lie between the row groups, come last if there are any.
+    pub(super) fn list(&self, companion_bytes: u64) -> Vec<Region> {
         let region =
             |name: String, bytes, uncompressed_bytes| Region { name: name.into(), bytes, uncompressed_bytes };
         let mut list = vec![region("timestamps".into(), self.head.values, self.head.uncompressed)];
@@ -82,6 +84,9 @@ impl Regions {
             }
             list.push(region(format!("{name}.tf"), total.values, total.uncompressed));
             list.push(region(format!("{name}.tfm"), total.framing, 0));
+        }
+        if companion_bytes > 0 {
+            list.push(region("companions".into(), companion_bytes, 0));
         }
         list
     }

@@ -1,8 +1,9 @@
-//! The schema table: all columns of a part once, and the distinct column lists that its resources have.
+//! The schema table: all columns of a part once, and the distinct column lists that its resources have, with their
+//! orders.
 
 use super::wire::{Decoded, Malformed, Reader, put_bytes, put_varint};
 use crate::terms::has_terms;
-use pipal_model::{Analyzer, ColumnKey, ColumnType};
+use pipal_model::{Analyzer, ColumnKey, ColumnType, Orders};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ const INDEXED: u64 = 1;
 /// Added if its terms are in the part.
 const WITH_TERMS: u64 = 2;
 
-/// The columns of a resource, which of them are indexed, of which the part has the terms, and which have filters.
+/// The columns of a resource, which of them are indexed, of which the part has the terms, which have filters, and the orders.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ColumnList {
     /// Sorted by key.
@@ -22,6 +23,8 @@ pub(super) struct ColumnList {
     pub(super) with_terms: Arc<[bool]>,
     /// Per column, how its values become terms of filters, if they do.
     pub(super) filters: Arc<[Option<Analyzer>]>,
+    /// Orders in which the schema asks for rows.
+    pub(super) orders: Arc<Orders>,
 }
 
 impl ColumnList {
@@ -85,8 +88,9 @@ impl SchemaTable {
                 with_terms.push(code & WITH_TERMS != 0);
             }
             let filters = decode_filters(reader, &schema)?;
+            let orders = Arc::new(reader.orders(&schema)?);
             let (indexed, with_terms) = (indexed.into(), with_terms.into());
-            table.schemas.push(ColumnList { columns: schema.into(), indexed, with_terms, filters });
+            table.schemas.push(ColumnList { columns: schema.into(), indexed, with_terms, filters, orders });
         }
         Ok(table)
     }
@@ -144,6 +148,8 @@ impl SchemaBuilder {
             put_varint(u64::from(self.column(column)) << 2 | flags, &mut self.schemas_encoded);
         }
         encode_filters(&schema.filters, &mut self.schemas_encoded);
+        let place = |column: &ColumnKey| schema.position(column).map_or(u64::MAX, |place| place as u64);
+        schema.orders.encode(place, &mut self.schemas_encoded);
         let number = self.schemas.len() as u32;
         self.schemas.insert(schema, number);
         number
@@ -173,6 +179,7 @@ impl SchemaBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pipal_model::OrderKey;
 
     fn key(family: &str, name: &str, ty: ColumnType) -> ColumnKey {
         ColumnKey { family: family.into(), name: name.into(), ty }
@@ -182,7 +189,7 @@ mod tests {
     fn an_index_or_a_filter_of_doubles_is_refused() {
         let columns = [key("", "v", ColumnType::Float)].into();
         let list =
-            ColumnList { columns, indexed: [true].into(), with_terms: [true].into(), filters: [None].into() };
+            ColumnList { columns, indexed: [true].into(), with_terms: [true].into(), filters: [None].into(), orders: Arc::default() };
         let filtered = ColumnList {
             indexed: [false].into(),
             with_terms: [false].into(),
@@ -206,6 +213,7 @@ mod tests {
             filters: columns.iter().map(|_| None).collect(),
             columns: columns.into(),
             indexed: indexed.into(),
+            orders: Arc::default(),
         };
         let columns = || vec![key("", "v", ColumnType::Int), key("f", "t", ColumnType::Str)];
         let a = list(columns(), &[false, false]);
@@ -214,16 +222,20 @@ mod tests {
         let none = list(vec![], &[]);
         let copy = list(columns(), &[false, false]);
         let with_terms = ColumnList { with_terms: [false, true].into(), ..indexed.clone() };
-        let numbers = [&a, &b, &copy, &none, &indexed, &with_terms].map(|s| builder.number(s.clone()));
-        assert_eq!(numbers, [0, 1, 0, 2, 3, 4]);
+        let by_value = OrderKey::Column(key("", "v", ColumnType::Int));
+        let orders = Orders::new(vec![key("f", "t", ColumnType::Str)], vec![OrderKey::Time, by_value]);
+        let ordered = ColumnList { orders: Arc::new(orders), ..indexed.clone() };
+        let numbers =
+            [&a, &b, &copy, &none, &indexed, &with_terms, &ordered].map(|s| builder.number(s.clone()));
+        assert_eq!(numbers, [0, 1, 0, 2, 3, 4, 5]);
         let mut bytes = Vec::new();
         builder.encode(&mut bytes);
         let mut reader = Reader::new(&bytes);
         let table = SchemaTable::decode(&mut reader).unwrap();
         reader.end().unwrap();
-        let lists = [&a, &b, &none, &indexed, &with_terms];
-        assert_eq!([0, 1, 2, 3, 4].map(|n| table.get(n).unwrap()), lists);
-        assert!(table.get(5).is_err());
+        let lists = [&a, &b, &none, &indexed, &with_terms, &ordered];
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|n| table.get(n).unwrap()), lists);
+        assert!(table.get(6).is_err());
         let position = |name, ty| indexed.position(&key("f", name, ty));
         assert_eq!((position("t", ColumnType::Str), position("t", ColumnType::Int)), (Some(1), None));
         assert_eq!([0, 1, 2].map(|place| with_terms.has_terms(place)), [false, true, false]);

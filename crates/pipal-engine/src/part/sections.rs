@@ -31,6 +31,9 @@ pub(super) fn write(draft: &mut Draft) -> Result<Contents> {
     end_section(draft, &mut contents, Section::Bounds);
     let filters = write_filters(draft, &filter_blocks)?;
     end_section(draft, &mut contents, Section::Filters);
+    let companions = draft.companions.directory();
+    draft.out.put(&[&companions])?;
+    end_section(draft, &mut contents, Section::Companions);
     let resources = write_resources(draft)?;
     end_section(draft, &mut contents, Section::Resources);
     let primary = write_primary(draft)?;
@@ -168,7 +171,9 @@ fn write_primary(draft: &mut Draft) -> Result<Vec<BlockDraft>> {
     let groups = std::mem::take(&mut draft.groups);
     let mut list = Vec::new();
     let mut bytes = Vec::new();
-    for block in groups.chunks(GROUPS_PER_BLOCK) {
+    // Pieces of companions lie between row groups; a block of the index has none of them inside.
+    let runs = groups.chunk_by(|group, next| group.offset + group.length == next.offset);
+    for block in runs.flat_map(|run| run.chunks(GROUPS_PER_BLOCK)) {
         bytes.clear();
         encode_primary_block(block, draft.effort, &mut bytes);
         list.push(put_block(draft, &bytes, Vec::new(), block[0].first_row, block[0].offset)?);

@@ -12,6 +12,7 @@ use super::schema::ColumnList;
 use super::series::SeriesPage;
 use pipal_codec::{Column, decode_column};
 use pipal_model::{Error, Result, TimeRange};
+use std::ops::Range;
 
 /// Bytes of a section that are read at once.
 const PIECE_BYTES: u64 = 256 << 10;
@@ -31,7 +32,8 @@ impl Part {
         let resources = self.verify_resources(&index)?;
         self.verify_terms(&index, &resources)?;
         self.verify_series(&index, &resources)?;
-        self.verify_rows(&index, &resources)
+        let pieces = self.verify_companions(&index, &resources)?;
+        self.verify_rows(&index, &resources, &pieces)
     }
 
     pub(super) fn wrong(&self, what: &str) -> Error {
@@ -129,12 +131,26 @@ impl Part {
         Ok(())
     }
 
-    fn verify_rows(&self, index: &PartIndex, resources: &[ResourceEntry]) -> Result<()> {
+    /// `pieces` of companions are the only bytes between row groups.
+    fn verify_rows(
+        &self,
+        index: &PartIndex,
+        resources: &[ResourceEntry],
+        pieces: &[Range<u64>],
+    ) -> Result<()> {
         let section = self.contents.section(Section::Rows);
         let mut walk = RowWalk { row: 0, resources };
         let (mut offset, mut groups) = (section.offset, 0);
         let mut filters = FilterCheck::new(self, index);
+        let mut pieces = pieces.iter().peekable();
+        let mut skip_pieces = |offset: &mut u64| {
+            while let Some(piece) = pieces.next_if(|piece| piece.start == *offset) {
+                *offset = piece.end;
+            }
+            pieces.peek().is_none()
+        };
         for place in index.primary.iter() {
+            skip_pieces(&mut offset);
             if (place.first, place.second) != (walk.row, offset) {
                 return Err(self.wrong("row groups that do not follow each other"));
             }
@@ -145,8 +161,9 @@ impl Part {
                 groups += 1;
             }
         }
+        let all_pieces = skip_pieces(&mut offset);
         let ended = walk.row == self.summary().total_rows() && offset == section.end();
-        if !ended || groups != self.summary().row_groups {
+        if !all_pieces || !ended || groups != self.summary().row_groups {
             return Err(self.wrong("row groups that do not add up"));
         }
         filters.finish()

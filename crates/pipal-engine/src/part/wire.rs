@@ -2,6 +2,7 @@
 
 use pipal_codec::{DecodeError, Effort, decode_i64s, encode_i64s};
 use pipal_model::value::{read_varint, write_varint};
+use pipal_model::{ColumnKey, Orders};
 
 /// Bytes that passed their checksum and still make no sense: what was expected, or what was found instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&mut self) -> Decoded<&'a str> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("UTF-8"))
+    }
+
+    /// Orders whose columns are named by their places in `columns`.
+    pub(super) fn orders(&mut self, columns: &[ColumnKey]) -> Decoded<Orders> {
+        let column = |place: u64| columns.get(usize::try_from(place).ok()?).cloned();
+        Orders::decode(&mut self.0, column).ok_or(Malformed("orders of known columns"))
     }
 
     /// An integer list written by [`put_i64s`]; the caller bounds `count`.

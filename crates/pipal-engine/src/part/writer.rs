@@ -1,6 +1,7 @@
 //! Writes a part: rows first, chunk by chunk as they come; then everything that leads to them.
 
 use super::chunk::encode_chunk;
+use super::companion::CompanionWriter;
 use super::entities::EntityInterner;
 use super::filters::FilterWriter;
 use super::footer::{Footer, Section};
@@ -16,7 +17,7 @@ use crate::fs::FileSystem;
 use crate::rows::{CHUNK_ROWS_MAX, ResourceHead, RowBatch, RowKind};
 use pipal_codec::column::BytesData;
 use pipal_codec::{ColumnData, Effort, Presence, Validity};
-use pipal_model::{Analyzer, ColumnKey, Error, ErrorKind, Result, TimeRange};
+use pipal_model::{Analyzer, ColumnKey, Error, ErrorKind, Orders, Result, TimeRange};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub(super) struct Draft {
     pub(super) entities: EntityInterner,
     pub(super) terms: TermWriter,
     pub(super) filters: FilterWriter,
+    pub(super) companions: CompanionWriter,
     /// Series of all resources, in their order.
     pub(super) series: Vec<SeriesDraft>,
     pub(super) resources: Vec<ResourceEntry>,
@@ -54,7 +56,7 @@ pub(super) struct Draft {
 /// writer is dropped.
 ///
 /// Held in memory: the distinct entities, 8 bytes per series, some 100 per resource and 60 per row group, and up to a
-/// limit each the terms of indexed columns and the filters.
+/// limit each the terms of indexed columns, the filters, and one piece of companions.
 pub struct PartWriter {
     draft: Draft,
     order: OrderCheck,
@@ -62,6 +64,7 @@ pub struct PartWriter {
     columns: Arc<[ColumnKey]>,
     indexed: Arc<[bool]>,
     filters: Arc<[Option<Analyzer>]>,
+    orders: Arc<Orders>,
     /// Region of each column of the present resource.
     families: Vec<usize>,
     /// Rows of the present resource that do not fill a chunk yet.
@@ -95,6 +98,7 @@ impl PartWriter {
             entities: EntityInterner::default(),
             terms: TermWriter::new(effort),
             filters: FilterWriter::new(effort),
+            companions: CompanionWriter::new(effort),
             series: Vec::new(),
             resources: Vec::new(),
             groups: Vec::new(),
@@ -106,6 +110,7 @@ impl PartWriter {
             columns: Arc::new([]),
             indexed: Arc::new([]),
             filters: Arc::new([]),
+            orders: Arc::default(),
             families: Vec::new(),
             pending: RowBatch::default(),
             pending_bytes: 0,
@@ -127,10 +132,11 @@ impl PartWriter {
             self.begin_resource(head)?;
         }
         self.count_rows(continuation, series, rows)?;
-        let Draft { resources, terms, .. } = &mut self.draft;
+        let Draft { resources, terms, companions, out, .. } = &mut self.draft;
         let rows_of_resource = resources.last().map_or(0, |resource| resource.rows);
         let rows_before = rows_of_resource - rows.len() as u64;
         terms.add(rows, rows_before, series, continuation.same_series);
+        companions.add(rows, out)?;
         self.take_rows(rows)?;
         self.broken = false;
         Ok(())
@@ -148,6 +154,12 @@ impl PartWriter {
         self.draft.filters.set_limits(bytes_max, chunks_max);
     }
 
+    /// Replaces the limits of companions.
+    #[cfg(test)]
+    pub(super) fn set_companion_limits(&mut self, rows_min: u64, piece_rows_max: usize) {
+        self.draft.companions.set_limits(rows_min, piece_rows_max);
+    }
+
     /// Bytes of the file so far, without what is buffered per chunk and row group.
     pub fn written_bytes(&self) -> u64 {
         self.draft.out.position()
@@ -160,6 +172,7 @@ impl PartWriter {
             + self.draft.out.heap_bytes()
             + self.draft.terms.heap_bytes()
             + self.draft.filters.heap_bytes()
+            + self.draft.companions.heap_bytes()
             + self.draft.series.capacity() * size_of::<SeriesDraft>()
             + self.draft.resources.capacity() * size_of::<ResourceEntry>()
             + self.draft.groups.capacity() * size_of::<GroupEntry>()
@@ -181,7 +194,7 @@ impl PartWriter {
         }
         let mut draft = self.draft;
         let mut contents = sections::write(&mut draft)?;
-        contents.regions = draft.regions.list();
+        contents.regions = draft.regions.list(draft.companions.written_bytes());
         let contents = draft.out.put(&[&contents.encode()])?;
         if contents.length > u64::from(footer::CONTENTS_BYTES_MAX) {
             return Err(Error::internal("write part", "a table of contents above its limit"));
@@ -199,6 +212,7 @@ impl PartWriter {
         self.draft.terms.begin(&head.indexed);
         (self.columns, self.indexed) = (Arc::clone(&head.columns), Arc::clone(&head.indexed));
         self.filters = Arc::clone(&head.filters);
+        self.orders = Arc::clone(&head.orders);
         self.families.clear();
         for column in head.columns.iter() {
             self.families.push(self.draft.regions.family(&column.family));
@@ -209,6 +223,7 @@ impl PartWriter {
         }
         let first_row = self.draft.resources.last().map_or(0, ResourceEntry::end_row);
         self.draft.filters.begin(head, first_row);
+        self.draft.companions.begin(head, first_row);
         self.draft.resources.push(ResourceEntry {
             key: head.key.clone(),
             policy: head.policy,
@@ -226,13 +241,14 @@ impl PartWriter {
     /// Completes the present resource. Only now is it known which of its columns have lists of terms.
     fn end_resource(&mut self) -> Result<()> {
         self.flush_pending()?;
-        let Draft { resources, terms, filters, schemas, .. } = &mut self.draft;
+        let Draft { resources, terms, filters, companions, schemas, out, .. } = &mut self.draft;
         filters.end();
+        companions.end(out)?;
         let Some(resource) = resources.last_mut() else { return Ok(()) };
         let with_terms = terms.end(resource.first_row, resource.series, self.columns.len());
         let (columns, indexed) = (Arc::clone(&self.columns), Arc::clone(&self.indexed));
-        let filters = Arc::clone(&self.filters);
-        resource.schema = schemas.number(ColumnList { columns, indexed, with_terms, filters });
+        let (filters, orders) = (Arc::clone(&self.filters), Arc::clone(&self.orders));
+        resource.schema = schemas.number(ColumnList { columns, indexed, with_terms, filters, orders });
         Ok(())
     }
 

@@ -99,7 +99,7 @@ impl TableSnapshot {
         Ok(heads.into_values().collect())
     }
 
-    /// One resource with the union of its columns; the newest source decides the policy.
+    /// One resource with the union of its columns; the newest source decides the policy and the orders.
     pub fn head(&self, key: &ResourceKey) -> Result<Option<ResourceHead>> {
         let mut found: Option<ResourceHead> = None;
         for source in self.sources.iter() {
@@ -170,6 +170,7 @@ impl TableSnapshot {
 
 fn unite(all: &mut ResourceHead, head: ResourceHead) {
     all.policy = head.policy;
+    all.orders = head.orders.clone();
     if all.columns == head.columns && all.indexed == head.indexed && all.filters == head.filters {
         return;
     }
@@ -179,7 +180,7 @@ fn unite(all: &mut ResourceHead, head: ResourceHead) {
             columns.entry(column.clone()).or_default().unite(used);
         }
     }
-    *all = ResourceHead::of_columns(head.key, head.policy, columns);
+    *all = ResourceHead { orders: head.orders, ..ResourceHead::of_columns(head.key, head.policy, columns) };
 }
 
 /// Appends absent rows until the batch has `rows`.

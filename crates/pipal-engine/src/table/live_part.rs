@@ -1,6 +1,6 @@
 //! A part together with what must happen when the last reader lets go of it.
 
-use crate::part::Part;
+use crate::part::{Companion, Part};
 use crate::reaper::Reaper;
 use crate::row_ranges::RowRanges;
 use crate::rows::{
@@ -8,7 +8,7 @@ use crate::rows::{
     RowSource, SeriesCursor, SeriesList, TermMatch,
 };
 use crate::scan::RowPredicate;
-use pipal_model::{ColumnKey, Result, TimeRange};
+use pipal_model::{ColumnKey, OrderKey, Result, TimeRange};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,6 +99,10 @@ impl RowSource for LivePart {
         rows: &RowRanges,
     ) -> Result<SeriesList> {
         self.part.series_within(key, selector, rows)
+    }
+
+    fn companion(&self, key: &ResourceKey, by: &OrderKey) -> Result<Option<Companion<'_>>> {
+        self.part.companion(key, by)
     }
 
     fn read(

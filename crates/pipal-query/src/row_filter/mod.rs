@@ -16,6 +16,7 @@ use crate::schema::RowSchema;
 use crate::term::ValueTest;
 use pipal_api::model::v1::Condition;
 use pipal_codec::Column;
+use pipal_engine::part::{LeadingFilter, Verdict};
 use pipal_model::{Analyzer, ColumnKey, ValueRef};
 
 pub(crate) use test::{Elements, RowTest};
@@ -90,6 +91,34 @@ impl RowFilter {
     /// True when every row passes.
     pub fn is_empty(&self) -> bool {
         self.expression.is_none()
+    }
+}
+
+impl LeadingFilter for RowFilter {
+    /// Conditions on other columns than these are open.
+    fn verdicts(&self, columns: &[ColumnKey], values: &[Column], tuples: usize) -> Vec<Verdict> {
+        let Some(expression) = &self.expression else { return vec![Verdict::Yes; tuples] };
+        let (no, open, yes) = (0, 1, 2);
+        let outcomes = expression.outcomes(tuples, &|leaf, out: &mut Vec<u8>| {
+            let RowLeaf { column, test } = &self.leaves[leaf];
+            let Some(column) = column else {
+                out.resize(tuples, if test.matches(ValueRef::Null) { yes } else { no });
+                return;
+            };
+            match columns.iter().zip(values).find(|(known, _)| *known == column) {
+                None => out.resize(tuples, open),
+                Some((_, values)) => {
+                    push_outcomes(test, values, tuples, out);
+                    out.iter_mut().for_each(|outcome| *outcome *= yes);
+                }
+            }
+        });
+        let verdict = |outcome: u8| match outcome {
+            0 => Verdict::No,
+            1 => Verdict::Open,
+            _ => Verdict::Yes,
+        };
+        outcomes.into_iter().map(verdict).collect()
     }
 }
 

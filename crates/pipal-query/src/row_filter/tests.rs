@@ -295,4 +295,31 @@ proptest! {
             .collect();
         prop_assert_eq!(kept, expected);
     }
+
+    #[test]
+    fn verdicts_of_some_columns_are_never_wrong_and_those_of_all_never_open(
+        criteria in any_criteria(),
+        rows in prop::collection::vec(any_row(), 1..40),
+        knows in any::<[bool; 2]>(),
+    ) {
+        let filter = compile(&criteria, true).unwrap();
+        let types = [("s", ColumnType::Str), ("sa", ColumnType::StrArray)];
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        for (at, (name, ty)) in types.into_iter().enumerate().filter(|(at, _)| knows[*at]) {
+            keys.push(ColumnKey { family: "f".into(), name: name.into(), ty });
+            let mut column = Column::new(ty);
+            rows.iter().for_each(|row| column.push(row[at].1.as_ref()));
+            values.push(column);
+        }
+        let verdicts = filter.verdicts(&keys, &values, rows.len());
+        prop_assert_eq!(verdicts.len(), rows.len());
+        for (row, verdict) in rows.iter().zip(verdicts) {
+            let passes = naive(&criteria, row).unwrap_or(true);
+            match verdict {
+                Verdict::No => prop_assert!(!passes),
+                Verdict::Yes => prop_assert!(passes),
+                Verdict::Open => prop_assert!(knows != [true; 2]),
+            }
+        }
+    }
 }

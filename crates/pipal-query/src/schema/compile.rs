@@ -9,7 +9,9 @@ use pipal_api::common::v1::Metadata;
 use pipal_api::database::v1::{
     FieldType, IndexRule, Measure, Stream, TagFamilySpec, TagType, Trace, index_rule,
 };
-use pipal_model::{Analyzer, ColumnDef, ColumnKey, ColumnType, Error, Layout, Result, RowPolicy};
+use pipal_model::{
+    Analyzer, ColumnDef, ColumnKey, ColumnType, Error, Layout, OrderKey, Orders, Result, RowPolicy,
+};
 use prost_types::Timestamp;
 use std::sync::Arc;
 
@@ -118,6 +120,10 @@ impl Definition<'_> {
         let fields = self.fields.iter().map(|(name, ty)| builder.add_field(name, *ty)).collect::<Vec<_>>();
         let (entity, entity_places) = builder.entity();
         let sharding_places = builder.sharding(self.sharding, &entity_places);
+        let orders = match &self.trace_tags {
+            Some(tags) => builder.orders(&rules, &tags.timestamp),
+            None => Orders::default(),
+        };
         Ok(RowSchema {
             group: metadata.group.as_str().into(),
             name: metadata.name.as_str().into(),
@@ -134,7 +140,7 @@ impl Definition<'_> {
             fields,
             rules,
             trace_tags: self.trace_tags,
-            layout: Arc::new(Layout::new(&metadata.name, self.policy, builder.columns)),
+            layout: Arc::new(Layout::ordered(&metadata.name, self.policy, builder.columns, orders)),
             tag_places: builder.tag_places,
         })
     }
@@ -255,6 +261,28 @@ impl<'a> Builder<'a> {
         }
         self.columns.push(column);
         Slot::Column(self.columns.len() - 1)
+    }
+
+    /// The orders of a trace: one per rule that sorts, by its last tag. Conditions on the leading tags of the first
+    /// rule select series, whichever rule gives the order (trace specification, 1.2).
+    fn orders(&self, rules: &[RuleRef], timestamp: &str) -> Orders {
+        let column = |tag: &str| {
+            let place = self.tag_places.get(tag)?;
+            match self.families.get(place.family)?.tags.get(place.tag)?.slot {
+                Slot::Column(at) => Some(self.columns.get(at)?.key.clone()),
+                Slot::Entity(_) | Slot::Nowhere => None,
+            }
+        };
+        let key = |rule: &RuleRef| match rule.tags.last() {
+            Some(tag) if **tag == *timestamp => Some(OrderKey::Time),
+            Some(tag) => column(tag).map(OrderKey::Column),
+            None => None,
+        };
+        let leading = rules.first().and_then(|rule| rule.tags.split_last()).map_or(&[][..], |(_, tags)| tags);
+        Orders::new(
+            leading.iter().filter_map(|tag| column(tag)).collect(),
+            rules.iter().filter(|rule| !rule.no_sort).filter_map(key).collect(),
+        )
     }
 
     fn entity(&self) -> (Vec<Box<str>>, Vec<TagPlace>) {

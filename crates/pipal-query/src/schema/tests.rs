@@ -1,9 +1,10 @@
 use super::*;
 use pipal_api::common::v1::Metadata;
 use pipal_api::database::v1::{
-    Entity, FieldSpec, FieldType, IndexRule, Measure, ShardingKey, TagFamilySpec, TagSpec, TagType,
+    Entity, FieldSpec, FieldType, IndexRule, Measure, ShardingKey, TagFamilySpec, TagSpec, TagType, Trace,
+    TraceTagSpec,
 };
-use pipal_model::{ColumnDef, RowPolicy};
+use pipal_model::{ColumnDef, ColumnKey, OrderKey, Orders, RowPolicy};
 
 fn family(name: &str, tags: &[(&str, TagType)]) -> TagFamilySpec {
     let tags = tags.iter().map(|(name, ty)| TagSpec { name: (*name).into(), r#type: *ty as i32 }).collect();
@@ -110,4 +111,39 @@ fn a_sharding_key_outside_the_entity_spreads_series() {
 fn a_definition_without_metadata_is_refused() {
     let definition = Measure { metadata: None, ..measure(Vec::new(), &[]) };
     assert!(RowSchema::compile(&definition, &[]).is_err());
+}
+
+#[test]
+fn rules_of_a_trace_are_its_orders() {
+    let tags = [
+        ("trace_id", TagType::String),
+        ("service", TagType::String),
+        ("state", TagType::Int),
+        ("latency", TagType::Int),
+        ("start", TagType::Timestamp),
+        ("note", TagType::String),
+    ];
+    let tag = |(name, ty): (&str, TagType)| TraceTagSpec { name: name.into(), r#type: ty as i32 };
+    let trace = Trace {
+        metadata: Some(Metadata { group: "g".into(), name: "segment".into(), ..Metadata::default() }),
+        tags: tags.map(tag).into(),
+        trace_id_tag_name: "trace_id".into(),
+        span_id_tag_name: "span".into(),
+        timestamp_tag_name: "start".into(),
+        ..Trace::default()
+    };
+    let no_sort = IndexRule { no_sort: true, ..rule("state", &["state"]) };
+    let rules = [
+        rule("by_start", &["service", "trace_id", "unknown", "state", "start"]),
+        rule("latency", &["service", "latency"]),
+        no_sort,
+        rule("note", &["note"]),
+        rule("nothing", &["unknown"]),
+    ];
+    let key = |name: &str, ty| ColumnKey { family: TRACE_FAMILY.into(), name: name.into(), ty };
+    let leading = vec![key("service", ColumnType::Str), key("state", ColumnType::Int)];
+    let keys = vec![OrderKey::Time, OrderKey::Column(key("latency", ColumnType::Int))];
+    let schema = RowSchema::compile_trace(&trace, &rules).unwrap();
+    assert_eq!(**schema.layout().orders(), Orders::new(leading, keys));
+    assert!(RowSchema::compile_trace(&trace, &[]).unwrap().layout().orders().is_empty());
 }

@@ -83,9 +83,14 @@ impl<'a> PlacedFilter<'a> {
     pub fn select(&self, batch: &ScanBatch, rows: &mut Vec<u32>) {
         rows.clear();
         rows.extend((0..batch.rows.len() as u32).filter(|row| !batch.rows.is_deleted(*row as usize)));
+        self.retain(&batch.rows.columns, batch.rows.len(), rows);
+    }
+
+    /// Keeps of `rows` those that pass; `columns` has `count` values of each of the columns that are read.
+    pub fn retain(&self, columns: &[Column], count: usize, rows: &mut Vec<u32>) {
         let columns: Vec<Option<&Column>> =
-            self.positions.iter().map(|at| at.and_then(|at| batch.rows.columns.get(at))).collect();
-        self.filter.retain(&columns, batch.rows.len(), rows);
+            self.positions.iter().map(|at| at.and_then(|at| columns.get(at))).collect();
+        self.filter.retain(&columns, count, rows);
     }
 }
 

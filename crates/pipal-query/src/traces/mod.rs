@@ -1,10 +1,11 @@
 //! Trace queries (trace specification, 3 to 11).
 //!
 //! A request is analysed into a plan ([`plan`]). Both modes then work in two steps: *find* the traces of the answer
-//! from the few columns that decide ([`lookup`] for listed ids, [`ordered`] for the best keys), and read all spans of
-//! these traces alone ([`spans`]).
+//! from the few columns that decide ([`lookup`] for listed ids, [`ordered`] for the best keys, [`companion`] where a
+//! source has its spans in that order), and read all spans of these traces alone ([`spans`]).
 
 mod best;
+mod companion;
 mod conditions;
 mod find;
 mod lookup;

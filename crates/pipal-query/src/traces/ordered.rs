@@ -1,10 +1,12 @@
 //! Finding traces by key (trace specification, 6): the best traces of all spans that meet the conditions.
 //!
 //! Sources (parts and memory) are looked at one by one: a span is in one source only, and the place of a trace is the
-//! best key of its spans wherever they are. Ordered by time, the newest or oldest sources come first, so that the
-//! reading ends when no source has a better time.
+//! best key of its spans wherever they are. Those whose best key is not known come first, then those with the best
+//! keys, so that the search ends when no source has a better one. A source with a companion in the order of the key is
+//! walked in that order; others are scanned.
 
 use super::best::{Best, Found};
+use super::companion::{CompanionSearch, Searched};
 use super::find::{ColumnSet, PlacedFilter, Sources, id_of, scan};
 use super::plan::{GroupPlan, Key, Plan};
 use crate::budget::Budget;
@@ -17,17 +19,21 @@ use pipal_engine::rows::EntitySelector;
 use pipal_engine::scan::{MergedSeries, ScanBatch, ScanRequest};
 use pipal_model::{TimeRange, ValueRef};
 use std::cmp::Reverse;
+use std::ops::RangeInclusive;
 
 /// Sources with more traces than this are read in pieces, by the first byte of the id.
 const TRACES_AT_ONCE: u64 = 1 << 18;
+
+/// One in this many rows of a source may be looked at in a walk before a scan is taken to be the better way.
+const ROWS_PER_LOOK: u64 = 16;
 
 /// One source of one group.
 struct Unit {
     group: usize,
     source: TableSnapshot,
     traces: u64,
-    /// Times of its spans.
-    time: TimeRange,
+    /// Bounds of the keys of its spans.
+    keys: RangeInclusive<i64>,
 }
 
 /// The traces of the answer in order.
@@ -40,33 +46,37 @@ pub(super) fn find(
 ) -> QueryResult<Vec<Found>> {
     let mut units = units(sources, plan)?;
     if descending {
-        units.sort_by_key(|unit| Reverse(unit.time.end));
+        units.sort_by_key(|unit| Reverse(*unit.keys.end()));
     } else {
-        units.sort_by_key(|unit| unit.time.begin);
+        units.sort_by_key(|unit| *unit.keys.start());
     }
-    let mut best = Best::new(plan.traces_needed(), descending);
-    let mut visited = 0;
+    let needed = plan.traces_needed();
+    let mut best = Best::new(needed, descending);
+    let mut counts = Counts::default();
     for unit in &units {
         let group = &plan.groups[unit.group];
         let Some(filter) = &group.filter else { continue };
-        if useful_time(sources, unit, &group.key, &best, descending).is_none() {
-            continue;
-        }
-        let key = sources.key(unit.group);
-        let narrowed = unit.source.narrowed(key, &filter.predicate(), &[EntitySelector::All])?;
-        let Some(source) = narrowed.table.sources().first() else { continue };
-        visited += 1;
-        let traces = source.series_bound(key)?;
-        let unit = Unit { group: unit.group, source: narrowed.table, traces, time: unit.time };
-        budget.check(best.heap_bytes() + narrowed.heap_bytes)?;
-        Search { sources, unit: &unit, group, descending, budget }.run(filter, &mut best)?;
-        // This tells the next source which times are of no use any more.
+        Search { sources, unit, group, filter, descending, budget }.run(needed, &mut best, &mut counts)?;
+        // This tells the next source which keys are of no use any more.
         best.settle();
     }
     tracer.tag("sources_considered", || units.len().to_string());
-    tracer.tag("sources_read", || visited.to_string());
+    tracer.tag("sources_walked", || counts.walked.to_string());
+    tracer.tag("sources_scanned", || counts.scanned.to_string());
+    tracer.tag("rows_read_in_walks", || counts.rows_read.to_string());
     let found = best.finish();
     Ok(found.into_iter().skip(usize::try_from(plan.offset).unwrap_or(usize::MAX)).collect())
+}
+
+/// What the searches did.
+#[derive(Default)]
+struct Counts {
+    /// Sources that were walked in the order of the key.
+    walked: u64,
+    /// Sources that were scanned, after a walk or without.
+    scanned: u64,
+    /// Rows of which columns were read during walks.
+    rows_read: u64,
 }
 
 fn units(sources: &Sources<'_>, plan: &Plan) -> QueryResult<Vec<Unit>> {
@@ -75,41 +85,28 @@ fn units(sources: &Sources<'_>, plan: &Plan) -> QueryResult<Vec<Unit>> {
         if group_plan.filter.is_none() {
             continue;
         }
+        let resource = sources.key(group);
         for table in sources.tables(group) {
             for source in table.sources() {
                 let Some(time) = source.time_range() else { continue };
-                let traces = source.series_bound(sources.key(group))?;
-                if traces > 0 {
-                    let source = TableSnapshot::new(table.shard(), 1, vec![source.clone()]);
-                    units.push(Unit { group, source, traces, time });
+                let traces = source.series_bound(resource)?;
+                if traces == 0 {
+                    continue;
                 }
+                let by = group_plan.key.order();
+                let companion = by.map(|by| source.companion(resource, &by)).transpose()?.flatten();
+                let (least, greatest) = match (companion, &group_plan.key) {
+                    (Some(companion), _) => companion.bounds(),
+                    (None, Key::Time) => (time.begin, time.end),
+                    (None, Key::Zero) => (0, 0),
+                    (None, Key::Column(_)) => (i64::MIN, i64::MAX),
+                };
+                let source = TableSnapshot::new(table.shard(), 1, vec![source.clone()]);
+                units.push(Unit { group, source, traces, keys: least..=greatest });
             }
         }
     }
     Ok(units)
-}
-
-/// The times of a source that can still matter; none when there are no such. Only where time is the key does the
-/// range of the request bound the spans; otherwise it has selected segments before.
-fn useful_time(
-    sources: &Sources<'_>,
-    unit: &Unit,
-    key: &Key,
-    best: &Best,
-    descending: bool,
-) -> Option<TimeRange> {
-    if *key != Key::Time {
-        return Some(TimeRange::ALL);
-    }
-    let mut time = sources.time;
-    if let Some(worst) = best.worst_key() {
-        if descending {
-            time.begin = time.begin.max(worst);
-        } else {
-            time.end = time.end.min(worst);
-        }
-    }
-    (time.begin <= time.end && unit.time.overlaps(&time)).then_some(time)
 }
 
 /// A search of one source.
@@ -117,33 +114,89 @@ struct Search<'a> {
     sources: &'a Sources<'a>,
     unit: &'a Unit,
     group: &'a GroupPlan,
+    filter: &'a RowFilter,
     descending: bool,
     budget: &'a Budget,
 }
 
 impl Search<'_> {
-    fn run(&self, filter: &RowFilter, best: &mut Best) -> QueryResult<()> {
+    fn run(&self, needed: usize, best: &mut Best, counts: &mut Counts) -> QueryResult<()> {
+        if self.useful_keys(best).is_none() {
+            return Ok(());
+        }
+        if self.walk(needed, best, counts)? == Searched::Done {
+            return Ok(());
+        }
+        counts.scanned += 1;
+        self.scan(best)
+    }
+
+    /// The keys of the source that can still matter; none when there are no such. Only where time is the key does
+    /// the range of the request bound the spans; otherwise it has selected segments before.
+    fn useful_keys(&self, best: &Best) -> Option<RangeInclusive<i64>> {
+        let time = if self.group.key == Key::Time { self.sources.time } else { TimeRange::ALL };
+        let (mut least, mut greatest) =
+            (time.begin.max(*self.unit.keys.start()), time.end.min(*self.unit.keys.end()));
+        if let Some(worst) = best.worst_key() {
+            if self.descending {
+                least = least.max(worst);
+            } else {
+                greatest = greatest.min(worst);
+            }
+        }
+        (least <= greatest).then_some(least..=greatest)
+    }
+
+    fn walk(&self, needed: usize, best: &mut Best, counts: &mut Counts) -> QueryResult<Searched> {
+        let (Some(by), Some(keys), [source]) =
+            (self.group.key.order(), self.useful_keys(best), self.unit.source.sources())
+        else {
+            return Ok(Searched::Scan);
+        };
+        let Some(companion) = source.companion(self.sources.key(self.unit.group), &by)? else {
+            return Ok(Searched::Scan);
+        };
+        counts.walked += 1;
+        let search = CompanionSearch {
+            companion: &companion,
+            filter: self.filter,
+            group: self.unit.group,
+            descending: self.descending,
+            keys: (*keys.start(), *keys.end()),
+            looks_max: companion.rows() / ROWS_PER_LOOK,
+            cancel: self.sources.cancel,
+            budget: self.budget,
+        };
+        search.run(needed, best, &mut counts.rows_read)
+    }
+
+    fn scan(&self, best: &mut Best) -> QueryResult<()> {
         let mut columns = ColumnSet::default();
-        let placed = PlacedFilter::new(filter, &mut columns);
+        let placed = PlacedFilter::new(self.filter, &mut columns);
         let key_column = match &self.group.key {
             Key::Column(key) => Some(columns.position(key)),
             Key::Time | Key::Zero => None,
         };
         let resource = self.sources.key(self.unit.group);
+        let narrowed =
+            self.unit.source.narrowed(resource, &self.filter.predicate(), &[EntitySelector::All])?;
+        let [source] = narrowed.table.sources() else { return Ok(()) };
+        let traces = source.series_bound(resource)?;
         let mut rows = Vec::new();
-        for selector in selectors(self.unit.traces) {
+        for selector in selectors(traces) {
             self.sources.cancel.check()?;
-            let series = self.unit.source.series(resource, &selector)?;
-            self.budget.check(best.heap_bytes() + series.heap_bytes())?;
+            let series = narrowed.table.series(resource, &selector)?;
+            self.budget.check(best.heap_bytes() + narrowed.heap_bytes + series.heap_bytes())?;
             if series.is_empty() {
                 continue;
             }
-            let Some(time) = useful_time(self.sources, self.unit, &self.group.key, best, self.descending)
-            else {
-                return Ok(());
+            let Some(keys) = self.useful_keys(best) else { return Ok(()) };
+            let time = match self.group.key {
+                Key::Time => TimeRange { begin: *keys.start(), end: *keys.end() },
+                Key::Column(_) | Key::Zero => TimeRange::ALL,
             };
             let request = ScanRequest { key: resource, time, columns: columns.keys(), collapse: false };
-            scan(self.sources, &self.unit.source, request, &series, self.budget, &mut |batch| {
+            scan(self.sources, &narrowed.table, request, &series, self.budget, &mut |batch| {
                 placed.select(batch, &mut rows);
                 self.offer(batch, &rows, key_column, &series, best);
                 best.heap_bytes()

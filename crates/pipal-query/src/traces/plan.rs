@@ -9,7 +9,7 @@ use crate::row_filter::{Elements, RowFilter, RowLeaf, RowTest};
 use crate::schema::{RowSchema, Slot, TraceTags};
 use pipal_api::model::v1::{Criteria, QueryOrder, Sort};
 use pipal_api::trace::v1::QueryRequest;
-use pipal_model::{ColumnKey, Error};
+use pipal_model::{ColumnKey, Error, OrderKey};
 use std::fmt;
 
 /// Traces given out when the request does not say.
@@ -67,6 +67,17 @@ pub(super) enum Key {
     /// The group does not have the order tag: the key is 0.
     #[default]
     Zero,
+}
+
+impl Key {
+    /// The key as companions know it; none for one that they do not have.
+    pub fn order(&self) -> Option<OrderKey> {
+        match self {
+            Key::Time => Some(OrderKey::Time),
+            Key::Column(column) => Some(OrderKey::Column(column.clone())),
+            Key::Zero => None,
+        }
+    }
 }
 
 /// Tags of the spans of the answer.

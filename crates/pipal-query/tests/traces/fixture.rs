@@ -112,23 +112,44 @@ pub fn ints(values: &[i64]) -> Value {
 pub struct Fixture {
     pub engine: Engine,
     pub groups: Vec<GroupTarget>,
+    disk: SimulatedFileSystem,
+}
+
+fn open(disk: &SimulatedFileSystem) -> Engine {
+    let options = EngineOptions { background: false, ..EngineOptions::default() };
+    let clock = Arc::new(ManualClock::new(TEN + DAY_NANOS));
+    Engine::open(Arc::new(disk.clone()), clock, Path::new("/data"), options).unwrap().0
 }
 
 impl Fixture {
     pub fn new(definitions: &[Definition]) -> Self {
-        let options = EngineOptions { background: false, ..EngineOptions::default() };
-        let clock = Arc::new(ManualClock::new(TEN + DAY_NANOS));
-        let fs = Arc::new(SimulatedFileSystem::new());
-        let (engine, _) = Engine::open(fs, clock, Path::new("/data"), options).unwrap();
-        let day = Interval { unit: IntervalUnit::Day, num: 1 };
+        let disk = SimulatedFileSystem::new();
         let mut groups = Vec::new();
         for (i, definition) in definitions.iter().enumerate() {
             let id = i as u64 + 1;
-            let options = GroupOptions { segment_interval: Some(day), ttl: None, shard_num: 2 };
-            engine.put_group(id, options).unwrap();
             groups.push(GroupTarget { id, schema: Arc::new(definition.compile(&format!("g{id}"))) });
         }
-        Fixture { engine, groups }
+        let fixture = Fixture { engine: open(&disk), groups, disk };
+        fixture.put_groups();
+        fixture
+    }
+
+    fn put_groups(&self) {
+        let day = Interval { unit: IntervalUnit::Day, num: 1 };
+        for group in &self.groups {
+            let options = GroupOptions { segment_interval: Some(day), ttl: None, shard_num: 2 };
+            self.engine.put_group(group.id, options).unwrap();
+        }
+    }
+
+    /// Closes the engine and opens its directory again.
+    pub fn reopen(self) -> Self {
+        let Fixture { engine, groups, disk } = self;
+        engine.close().unwrap();
+        drop(engine);
+        let fixture = Fixture { engine: open(&disk), groups, disk };
+        fixture.put_groups();
+        fixture
     }
 
     /// Writes spans as one request into one group.

@@ -3,6 +3,7 @@
 // A helper that fails must fail its test; the lint sees only the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod companions;
 mod conditions;
 mod filters;
 mod fixture;

@@ -65,6 +65,27 @@ impl Part {
         Ok(ids)
     }
 
+    /// Ids of the entities whose series hold these rows of the part, which ascend.
+    pub(in super::super) fn entities_around(
+        &self,
+        index: &PartIndex,
+        resource: &ResourceEntry,
+        rows: &[u64],
+    ) -> Result<Vec<u64>> {
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut loaded = LoadedSeries { rows: 0..0, starts: Vec::new(), ids: Vec::new() };
+        for row in rows {
+            if !loaded.rows.contains(row) {
+                loaded = self.series_around(index, *row)?;
+            }
+            let behind = loaded.starts.partition_point(|start| start <= row);
+            let at = behind.checked_sub(1).filter(|_| *row < resource.end_row());
+            let id = at.and_then(|at| loaded.ids.get(at)).ok_or_else(|| self.wrong("a row of no series"))?;
+            ids.push(*id);
+        }
+        Ok(ids)
+    }
+
     fn series_around(&self, index: &PartIndex, row: u64) -> Result<LoadedSeries> {
         let place = self.misled(index.series.get(index.series.find_first(row).unwrap_or(0)))?;
         let page = self.series_page(place)?;

@@ -32,6 +32,8 @@ fn every_flipped_bit_is_detected() {
     let world = small_world();
     write(&fs, &part_path(), &world, 8, Effort::Fast).unwrap();
     assert!(is_intact(&fs));
+    let regions = open(&fs).unwrap().describe().regions;
+    assert!(regions.iter().any(|region| &*region.name == "companions"), "damage must reach companions too");
     let bytes = fs.read(&part_path()).unwrap();
     for i in 0..bytes.len() {
         let mut damaged = bytes.clone();

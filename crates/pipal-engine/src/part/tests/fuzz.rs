@@ -4,6 +4,7 @@
 use super::filters::random_resource;
 use super::world::{Random, Sizes, part_of, random_world};
 use crate::part::chunk::ChunkView;
+use crate::part::companion::{Directory, EntryBlock, PieceHead, PiecePlace};
 use crate::part::dictionary::DictionaryBlock;
 use crate::part::filters::SpanBlock;
 use crate::part::footer::{Contents, Footer, Section};
@@ -13,7 +14,9 @@ use crate::part::primary::{PrimaryBlock, RowGroup};
 use crate::part::resources::DirectoryBlock;
 use crate::part::series::SeriesPage;
 use crate::part::terms::TermBlock;
+use crate::rows::{EntitySelector, RowSource};
 use pipal_codec::Effort;
+use pipal_model::ColumnKey;
 
 /// Changes a few bytes, cuts, or doubles a stretch.
 fn damage(random: &mut Random, bytes: &[u8]) -> Vec<u8> {
@@ -33,7 +36,8 @@ fn damage(random: &mut Random, bytes: &[u8]) -> Vec<u8> {
     damaged
 }
 
-fn try_all(bytes: &[u8], contents: &Contents) {
+fn try_all(bytes: &[u8], contents: &Contents, pieces: &[(PiecePlace, Vec<ColumnKey>)]) {
+    try_companions(bytes, pieces);
     let _ = Footer::decode(bytes);
     let _ = Contents::decode(bytes);
     let _ = decode_statistics(bytes, 1 << 20);
@@ -72,6 +76,18 @@ fn try_all(bytes: &[u8], contents: &Contents) {
     }
 }
 
+fn try_companions(bytes: &[u8], pieces: &[(PiecePlace, Vec<ColumnKey>)]) {
+    let _ = Directory::decode(bytes);
+    for (place, leading) in pieces {
+        let _ = PieceHead::decode(bytes, place, leading);
+    }
+    for (entries, with_tuples) in [(1, true), (3, false), (50, true)] {
+        if let Ok(block) = EntryBlock::decode(bytes.to_vec(), entries, with_tuples) {
+            let (_, _, _) = (block.keys(0..entries), block.rows(0..entries), block.tuples(0..entries));
+        }
+    }
+}
+
 fn walk(view: &ChunkView<'_>) {
     let (mut times, mut versions) = (Vec::new(), Vec::new());
     let _ = view.decode_times(0..view.rows(), &mut times);
@@ -98,12 +114,28 @@ fn no_decoder_panics_on_damaged_bytes() {
     for place in index.bounds.iter().chain(index.filters.iter()) {
         samples.push(filtered.file.load(place.extent).unwrap());
     }
-    for section in [Section::Meta, Section::Rows] {
+    let mut pieces = Vec::new();
+    for place in &part.companion_directory().unwrap().0 {
+        let resources = part.resources().unwrap();
+        let mut end = 0;
+        let resource = resources.iter().find(|head| {
+            let list = part.series(&head.key, &EntitySelector::All).unwrap();
+            end += (0..list.len()).map(|i| u64::from(list.rows(i).1)).sum::<u64>();
+            place.first_row < end
+        });
+        let leading = resource.unwrap().orders.leading().to_vec();
+        let head = PieceHead::decode(&part.file.load(place.head).unwrap(), place, &leading).unwrap();
+        samples.push(part.file.load(place.head).unwrap());
+        samples.extend(head.keys.iter().flatten().map(|block| part.file.load(block.extent).unwrap()));
+        pieces.push((place.clone(), leading));
+    }
+    assert!(!pieces.is_empty());
+    for section in [Section::Meta, Section::Companions, Section::Rows] {
         samples.push(part.file.load(part.contents.section(section)).unwrap());
     }
     for _ in 0..300 {
         for sample in &samples {
-            try_all(&damage(&mut random, sample), &part.contents);
+            try_all(&damage(&mut random, sample), &part.contents, &pieces);
         }
     }
 }

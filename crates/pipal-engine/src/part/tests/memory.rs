@@ -6,11 +6,11 @@ use crate::part::{Part, PartWriter, merge_bytes, temporary_part_path};
 use crate::rows::{ResourceHead, ResourceKey, RowKind};
 use pipal_codec::Effort;
 use pipal_model::series::push_entity_value;
-use pipal_model::{Analyzer, ColumnType, RowPolicy, Value, ValueRef};
+use pipal_model::{Analyzer, ColumnType, OrderKey, Orders, RowPolicy, Value, ValueRef};
 use std::sync::Arc;
 
 /// Measures over the same entities, as clients write them.
-fn world(measures: usize, entities: usize, rows: i64, random: bool) -> Vec<Resource> {
+fn world(measures: usize, entities: usize, rows: i64, random: bool, ordered: bool) -> Vec<Resource> {
     let entity = |i: usize| {
         let instance = if random { xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes()) } else { i as u128 };
         let mut entity = Vec::new();
@@ -30,6 +30,10 @@ fn world(measures: usize, entities: usize, rows: i64, random: bool) -> Vec<Resou
             columns.into(),
         );
         head.indexed = vec![false, true].into();
+        if ordered {
+            let keys = vec![OrderKey::Time, OrderKey::Column(head.columns[0].clone())];
+            head.orders = Arc::new(Orders::new(vec![head.columns[1].clone()], keys));
+        }
         let row = |entity: &Vec<u8>, time: i64| {
             let values = vec![Value::Int(time * 31), Value::Str(entity[..12].to_vec())];
             Row { entity: entity.clone(), time, version: 1, deleted: false, values }
@@ -59,11 +63,13 @@ fn logs(rows: usize) -> Vec<Resource> {
 #[test]
 fn the_estimate_of_a_merge_covers_what_its_writer_holds_and_not_many_times_that() {
     for (name, resources) in [
-        ("many measures", world(200, 300, 1, false)),
-        ("random entities", world(20, 3_000, 1, true)),
-        ("entities", world(20, 3_000, 1, false)),
-        ("rows", world(4, 3_000, 5, false)),
-        ("one row", world(1, 1, 1, false)),
+        ("many measures", world(200, 300, 1, false, false)),
+        ("random entities", world(20, 3_000, 1, true, false)),
+        ("entities", world(20, 3_000, 1, false, false)),
+        ("rows", world(4, 3_000, 5, false, false)),
+        ("one row", world(1, 1, 1, false, false)),
+        ("ordered rows", world(2, 3_000, 5, false, true)),
+        ("more ordered rows", world(1, 20_000, 9, false, true)),
         ("logs", logs(10_000)),
         ("more logs", logs(60_000)),
     ] {

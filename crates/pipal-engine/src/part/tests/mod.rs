@@ -1,4 +1,5 @@
 mod cases;
+mod companions;
 mod damage;
 mod filters;
 mod fuzz;

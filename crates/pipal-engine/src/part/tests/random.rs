@@ -130,5 +130,8 @@ fn what_is_written_is_counted() {
     assert!(counted <= rows_section.length && counted * 10 > rows_section.length * 8);
     // Every family has both of its founding regions, and only those that the part has columns of (SE-016).
     let names: Vec<&str> = description.regions.iter().map(|region| &*region.name).collect();
-    assert_eq!(names, ["timestamps", "fields", "default.tf", "default.tfm", "other.tf", "other.tfm"]);
+    assert_eq!(
+        names,
+        ["timestamps", "fields", "default.tf", "default.tfm", "other.tf", "other.tfm", "companions"]
+    );
 }

@@ -9,7 +9,9 @@ use crate::rows::{
 };
 use crate::terms::has_terms;
 use pipal_codec::Effort;
-use pipal_model::{Analyzer, ColumnKey, ColumnType, Result, RowPolicy, TimeRange, Value, ValueRef};
+use pipal_model::{
+    Analyzer, ColumnKey, ColumnType, OrderKey, Orders, Result, RowPolicy, TimeRange, Value, ValueRef,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -153,7 +155,20 @@ fn random_resource(random: &mut Random, number: usize, pool: &[Vec<u8>], sizes: 
         analyzer.filter(|_| has_terms(column.ty))
     };
     let filters = columns.iter().map(&mut filter).collect();
-    Resource { head: ResourceHead { key, policy, columns: columns.into(), indexed, filters }, rows }
+    let orders = Arc::new(random_orders(random, &columns));
+    Resource { head: ResourceHead { key, policy, columns: columns.into(), indexed, filters, orders }, rows }
+}
+
+/// Orders of half of the resources.
+fn random_orders(random: &mut Random, columns: &[ColumnKey]) -> Orders {
+    if random.one_in(2) {
+        return Orders::default();
+    }
+    let leading = columns.iter().filter(|_| random.one_in(4)).cloned().collect();
+    let mut keys: Vec<OrderKey> = columns.iter().cloned().map(OrderKey::Column).collect();
+    keys.push(OrderKey::Time);
+    keys.retain(|_| random.one_in(2));
+    Orders::new(leading, keys)
 }
 
 /// Random resources with at least one row.
@@ -221,7 +236,8 @@ pub(super) fn identity() -> PartIdentity {
     }
 }
 
-/// Writes a world as the part `path` and puts it into place.
+/// Writes a world as the part `path` and puts it into place. Ordered resources of three rows and more have companions,
+/// in pieces of a hundred.
 pub(super) fn write(
     fs: &Arc<dyn FileSystem>,
     path: &Path,
@@ -230,6 +246,7 @@ pub(super) fn write(
     effort: Effort,
 ) -> Result<PartSummary> {
     let mut writer = PartWriter::create(fs, path, identity(), effort)?;
+    writer.set_companion_limits(3, 100);
     for resource in world {
         for rows in resource.rows.chunks(batch_rows.max(1)) {
             writer.append(&resource.head, &series_of(rows), &batch_of(&resource.head, rows))?;

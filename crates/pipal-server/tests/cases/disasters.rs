@@ -1,0 +1,1 @@
+//! Disasters of the reference that need more than a case file.

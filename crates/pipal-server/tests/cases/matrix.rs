@@ -1,0 +1,1 @@
+//! All combinations of model, type, index, operator and literal.

@@ -2,6 +2,8 @@
 //! [`State`](world::State) of the storage (rows in memory, flushed, merged, after a clean stop and after a kill), and
 //! every query must have the same answer in all of them, with and without `trace`.
 //!
+//! `CASES=retention cargo test --test cases` plays only the files with that in their path.
+//!
 //! Beside the files, [`matrix`] asks every combination of model, type, index, operator and literal, and compares with
 //! evaluators that are written from the specification.
 //!
@@ -17,7 +19,7 @@
 //! | `measure g/m`, `stream g/s`, `trace g/t`, `property g/p` | makes a resource or replaces its definition, rules included, see [`lang::define`] |
 //! | `topn g/hot` | makes a Top-N aggregation, see [`lang::define`] |
 //! | `drop g/m` | deletes a resource, not its rows |
-//! | `write g/m` | writes a table of rows as one stream, see below |
+//! | `write g/m` | writes a table of rows as one stream, see below; `write g/m bare` sends no spec, so columns are in the order of the definition |
 //! | `apply g/p` | applies documents, one call per line of a table |
 //! | `delete g/p 7` | deletes a document; without the id all of the name |
 //! | `now +8d` | sets the clock |
@@ -28,8 +30,8 @@
 //! `@id` (elements, documents), `@span` (payload), `@strategy` (documents), `@status` (what the server is to answer,
 //! without `STATUS_`; `SUCCEED` if it is not given). Columns that are not named are not sent. Cells are read by the
 //! declared type of their column: text as it stands or in double quotes, `null`, `[a b]`, `0xff`, `min` and `max` of
-//! integers; `int:5` and the like send another type, `unset` a value without a variant; an empty cell at the end sends
-//! no value at all.
+//! integers; `int:5` and the like send another type, `unset` a value without a variant; an empty cell sends no value at
+//! all, which only works at the end of a family. `@more` and `@family` send a value and a family that no spec names.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

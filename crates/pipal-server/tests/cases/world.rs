@@ -33,8 +33,7 @@ pub enum State {
 }
 
 /// All states.
-pub const STATES: [State; 5] =
-    [State::Memory, State::Flushed, State::Merged, State::Reopened, State::Killed];
+pub const STATES: [State; 5] = [State::Memory, State::Flushed, State::Merged, State::Reopened, State::Killed];
 
 /// A server.
 pub struct World {
@@ -107,7 +106,9 @@ impl World {
 
     /// Brings what was written into the state.
     pub async fn settle(&mut self) {
-        self.open().top_n.tick();
+        if self.state != State::Killed {
+            self.open().top_n.tick();
+        }
         match self.state {
             State::Memory => {}
             State::Flushed => {
@@ -155,7 +156,8 @@ impl Open {
         assert!(report.damages.is_empty(), "{:?}", report.damages);
         let (store, groups) = (EngineStore::new(engine.clone()), EngineGroups(engine.clone()));
         let schemas = ledger.share(Share::Schemas, 1 << 30);
-        let registry = Registry::open(Arc::new(store), Arc::new(groups), clock.clone(), schemas).await.unwrap();
+        let registry =
+            Registry::open(Arc::new(store), Arc::new(groups), clock.clone(), schemas).await.unwrap();
         let windows = ledger.share(Share::TopN, 1 << 30);
         let top_n = TopN::new(engine.clone(), registry.clone(), clock.clone(), &windows);
         top_n.recover().unwrap();

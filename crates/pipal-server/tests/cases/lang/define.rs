@@ -89,8 +89,7 @@ impl Resource {
     pub fn of(kind: Kind, place: &str, block: &Block) -> Resource {
         let (group, name) = place.split_once('/').expect("group/name");
         let flat = matches!(kind, Kind::Trace | Kind::Property);
-        let mut resource =
-            Resource { kind, group: group.into(), name: name.into(), ..Resource::default() };
+        let mut resource = Resource { kind, group: group.into(), name: name.into(), ..Resource::default() };
         resource.ranking.counters = 1_000;
         for (_, line) in &block.body {
             let (what, rest) = line.split_once(' ').unwrap_or((line, ""));

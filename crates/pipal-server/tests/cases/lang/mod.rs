@@ -3,9 +3,8 @@
 mod criteria;
 pub mod define;
 pub mod query;
+mod request;
 mod tokens;
-
-use std::path::Path;
 
 /// A line of a file and its number.
 pub type Line = (usize, String);
@@ -19,8 +18,7 @@ pub struct Block {
 }
 
 /// The blocks of a file.
-pub fn blocks(path: &Path) -> Vec<Block> {
-    let text = std::fs::read_to_string(path).unwrap();
+pub fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for (i, line) in text.lines().enumerate() {
         let content = line.trim();

@@ -1,1 +1,0 @@
-//! All combinations of model, type, index, operator and literal.

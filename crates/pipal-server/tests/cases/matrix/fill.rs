@@ -13,7 +13,7 @@ use pipal_api::{measure as measure_api, stream as stream_api, trace as trace_api
 use prost::Message;
 
 /// How a model is asked.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Face {
     Measure,
     IndexMode,

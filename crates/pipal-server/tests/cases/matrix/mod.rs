@@ -7,6 +7,7 @@ mod ask;
 mod fill;
 mod measure;
 mod property;
+mod read_back;
 mod stream;
 mod tokens;
 mod trace;

@@ -88,11 +88,10 @@ fn range(tag: &Tag, question: &Question, stored: &Stored) -> Verdict {
         Value::Ints(list) => Value::Int(list[0]),
         scalar => scalar.clone(),
     };
-    let is_clear = match (tag.ty, &literal) {
-        (Type::Str | Type::Int, Value::Str(_) | Value::Int(_)) => true,
-        (Type::Time, Value::Time(_) | Value::Str(_)) => true,
-        _ => false,
-    };
+    let is_clear = matches!(
+        (tag.ty, &literal),
+        (Type::Str | Type::Int, Value::Str(_) | Value::Int(_)) | (Type::Time, Value::Time(_) | Value::Str(_))
+    );
     if !is_clear {
         return Verdict::Open;
     }

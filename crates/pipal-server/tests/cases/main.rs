@@ -16,10 +16,11 @@
 //! | block | what it does |
 //! |---|---|
 //! | `group g measure shards 2 segment 1d ttl 7d` | makes or changes a group; what is given here are the defaults |
-//! | `measure g/m`, `stream g/s`, `trace g/t`, `property g/p` | makes a resource or replaces its definition, rules included, see [`lang::define`] |
+//! | `measure g/m`, `stream g/s`, `trace g/t`, `property g/p` | makes a resource or replaces it, rules included, see [`lang::define`] |
 //! | `topn g/hot` | makes a Top-N aggregation, see [`lang::define`] |
 //! | `drop g/m` | deletes a resource, not its rows |
-//! | `write g/m` | writes a table of rows as one stream, see below; `write g/m bare` sends no spec, so columns are in the order of the definition |
+//! | `write g/m` | writes a table of rows as one stream, see below |
+//! | `write g/m bare` | the same without a spec, so that the columns are in the order of the definition |
 //! | `apply g/p` | applies documents, one call per line of a table |
 //! | `delete g/p 7` | deletes a document; without the id all of the name |
 //! | `now +8d` | sets the clock |
@@ -29,9 +30,10 @@
 //! The first line of a table names its columns, divided by `|`: tags, fields, and `@time`, `@version` (measures),
 //! `@id` (elements, documents), `@span` (payload), `@strategy` (documents), `@status` (what the server is to answer,
 //! without `STATUS_`; `SUCCEED` if it is not given). Columns that are not named are not sent. Cells are read by the
-//! declared type of their column: text as it stands or in double quotes, `null`, `[a b]`, `0xff`, `min` and `max` of
-//! integers; `int:5` and the like send another type, `unset` a value without a variant; an empty cell sends no value at
-//! all, which only works at the end of a family. `@more` and `@family` send a value and a family that no spec names.
+//! declared type of their column: text as it stands or in double quotes (there `\n`, `\p` for a bar and `\s` for a
+//! backslash), `null`, `[a b]`, `0xff`, `min` and `max` of integers; `int:5` and the like send another type, `unset` a
+//! value without a variant; an empty cell sends no value at all, which only works at the end of a family. `@more` and
+//! `@family` send a value and a family that no spec names.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `from g/m`, `from g,h/m` | the resource in one or more groups; `from g` for all properties of a group |
 //! | `during -1h..+5m` | the time range; without it everything from `-100d` to `+100d`; `during always` sends none |
-//! | `show host e.note ms field:x` | tags and fields; `@time`, `@version`, `@id`, `@span` (payload), `@names` (families and names) |
+//! | `show host e.note ms field:x` | tags and fields; `@time`, `@version`, `@sid`, `@id`, `@span` (payload), `@names` |
 //! | `where ...` | see [`super::criteria`] |
 //! | `group zone` | group by tags |
 //! | `agg sum ms` | aggregate; without a field for Top-N |

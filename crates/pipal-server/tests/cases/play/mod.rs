@@ -23,6 +23,7 @@ pub fn play_all(folder: &str) {
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let wanted = std::env::var("CASES").unwrap_or_default();
+    assert!(!files.is_empty(), "{folder} has no cases");
     files.retain(|file| file.to_string_lossy().contains(&wanted));
     let mut failures = Vec::new();
     for file in &files {

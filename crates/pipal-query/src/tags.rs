@@ -5,7 +5,7 @@ use crate::error::QueryResult;
 use crate::schema::RowSchema;
 use crate::values;
 use crate::view::{TagSource, View};
-use pipal_api::model::v1::{IntArray, StrArray, Tag, TagFamily, TagValue, tag_value};
+use pipal_api::model::v1::{Tag, TagFamily, TagValue, tag_value};
 use pipal_model::ValueRef;
 use std::ops::Range;
 
@@ -113,8 +113,7 @@ pub(crate) fn family_of<'f, 'a>(
 
 fn shown(value: ValueRef<'_>, empty_arrays: EmptyArrays) -> tag_value::Value {
     match (value, empty_arrays) {
-        (ValueRef::StrArray([]), EmptyArrays::Kept) => tag_value::Value::StrArray(StrArray::default()),
-        (ValueRef::IntArray([]), EmptyArrays::Kept) => tag_value::Value::IntArray(IntArray::default()),
+        (ValueRef::StrArray([]) | ValueRef::IntArray([]), EmptyArrays::Null) => tag_value::Value::Null(0),
         (value, _) => values::tag_value(value),
     }
 }

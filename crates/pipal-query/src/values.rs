@@ -5,17 +5,17 @@ use pipal_api::model::v1::{Int, IntArray, Str, StrArray, tag_value};
 use pipal_model::ValueRef;
 use pipal_model::value::{decode_int_array, decode_str_array};
 
-/// The value of a tag. Empty arrays are null.
+/// The value of a tag.
 pub(crate) fn tag_value(value: ValueRef<'_>) -> tag_value::Value {
     match value {
         ValueRef::Str(text) => tag_value::Value::Str(Str { value: text_of(text) }),
         ValueRef::Int(value) => tag_value::Value::Int(Int { value }),
         ValueRef::Binary(bytes) => tag_value::Value::BinaryData(bytes.to_vec().into()),
         ValueRef::Timestamp(nanos) => tag_value::Value::Timestamp(timestamp(nanos)),
-        ValueRef::StrArray(bytes) if !bytes.is_empty() => {
+        ValueRef::StrArray(bytes) => {
             tag_value::Value::StrArray(StrArray { value: decode_str_array(bytes).map(text_of).collect() })
         }
-        ValueRef::IntArray(bytes) if !bytes.is_empty() => {
+        ValueRef::IntArray(bytes) => {
             tag_value::Value::IntArray(IntArray { value: decode_int_array(bytes).collect() })
         }
         _ => tag_value::Value::Null(0),

@@ -65,14 +65,13 @@ impl Elements {
         }
     }
 
-    /// An empty stored array is null, as answers show it.
     fn are_held_by(&self, value: ValueRef<'_>) -> bool {
         match (self, value) {
             (Elements::Texts(texts), ValueRef::StrArray(array)) => {
-                !array.is_empty() && texts.iter().all(|text| decode_str_array(array).any(|e| *e == **text))
+                texts.iter().all(|text| decode_str_array(array).any(|e| *e == **text))
             }
             (Elements::Ints(ints), ValueRef::IntArray(array)) => {
-                !array.is_empty() && ints.iter().all(|int| decode_int_array(array).any(|e| e == *int))
+                ints.iter().all(|int| decode_int_array(array).any(|e| e == *int))
             }
             (Elements::Texts(texts), scalar) => texts.len() == 1 && self.has(scalar),
             (Elements::Ints(ints), scalar) => ints.len() == 1 && self.has(scalar),
@@ -161,7 +160,7 @@ impl Question {
     fn holds_for(&self, value: ValueRef<'_>) -> bool {
         match self {
             Question::Nothing => false,
-            Question::Equal(literal) => literal.as_ref() == value && !is_empty_array(value),
+            Question::Equal(literal) => literal.as_ref() == value,
             Question::Side { side, or_equal, bound } => match (value, bound) {
                 (ValueRef::Str(text), Value::Str(bound)) => is_on(text.cmp(&**bound), *side, *or_equal),
                 (ValueRef::Int(int), Value::Int(bound)) => is_on(int.cmp(bound), *side, *or_equal),
@@ -179,8 +178,4 @@ impl Question {
 
 fn is_on(found: Ordering, side: Ordering, or_equal: bool) -> bool {
     found == side || (or_equal && found == Ordering::Equal)
-}
-
-fn is_empty_array(value: ValueRef<'_>) -> bool {
-    matches!(value, ValueRef::StrArray([]) | ValueRef::IntArray([]))
 }

@@ -21,6 +21,8 @@ pub struct Narrowed {
     pub sources_narrowed: usize,
     /// Of these, without any row of use.
     pub sources_left_out: usize,
+    /// Rows of use of the others.
+    pub rows_of_use: u64,
     /// Bytes that the numbers of the rows of use take.
     pub heap_bytes: usize,
 }
@@ -35,8 +37,13 @@ impl TableSnapshot {
         predicate: &RowPredicate,
         selectors: &[EntitySelector],
     ) -> Result<Narrowed> {
-        let mut narrowed =
-            Narrowed { table: self.clone(), sources_narrowed: 0, sources_left_out: 0, heap_bytes: 0 };
+        let mut narrowed = Narrowed {
+            table: self.clone(),
+            sources_narrowed: 0,
+            sources_left_out: 0,
+            rows_of_use: 0,
+            heap_bytes: 0,
+        };
         let may_ask = *predicate != RowPredicate::All && predicate.conditions() <= CONDITIONS_MAX;
         let stands_alone = |head: ResourceHead| head.policy == RowPolicy::Collapse;
         if !may_ask || !self.head(key)?.is_some_and(stands_alone) {
@@ -60,6 +67,7 @@ impl TableSnapshot {
                 }
                 Some(rows) => {
                     narrowed.heap_bytes += rows.heap_bytes();
+                    narrowed.rows_of_use += rows.len();
                     Arc::new(NarrowedSource { source: Arc::clone(source), key: key.clone(), rows })
                 }
                 None => Arc::clone(source),

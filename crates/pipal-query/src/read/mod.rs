@@ -244,7 +244,7 @@ impl Reading<'_> {
         let mut units = Vec::new();
         let mut held = 0;
         let (mut candidates_found, mut tables_asked, mut tables_narrowed) = (0, 0, 0);
-        let (mut sources_narrowed, mut sources_left_out) = (0, 0);
+        let (mut sources_narrowed, mut sources_left_out, mut rows_of_use) = (0, 0, 0);
         for (group, segment) in &region.segments {
             for table in &segment.tables {
                 let candidates = readers[*group].candidates(table)?;
@@ -256,6 +256,7 @@ impl Reading<'_> {
                 let useful = readers[*group].narrowed(table)?;
                 sources_narrowed += useful.sources_narrowed;
                 sources_left_out += useful.sources_left_out;
+                rows_of_use += useful.rows_of_use;
                 for selector in readers[*group].plan.selectors {
                     self.context.cancel.check()?;
                     let selector = narrowed(selector, candidates);
@@ -274,6 +275,7 @@ impl Reading<'_> {
         }
         if sources_narrowed > 0 {
             tracer.tag("sources_left_out", || format!("{sources_left_out} of {sources_narrowed}"));
+            tracer.tag("rows_of_use", || rows_of_use.to_string());
         }
         tracer.tag("series_considered", || units.iter().map(|u| u.series.len()).sum::<usize>().to_string());
         tracer.tag("series_chosen", || units.iter().map(|u| u.chosen.len()).sum::<usize>().to_string());

@@ -165,7 +165,14 @@ impl ResourceHead {
     pub fn of_columns(key: ResourceKey, policy: RowPolicy, columns: BTreeMap<ColumnKey, ColumnUse>) -> Self {
         let indexed = columns.values().map(|used| used.indexed).collect();
         let filters = columns.values().map(|used| used.filter).collect();
-        ResourceHead { key, policy, columns: columns.into_keys().collect(), indexed, filters, orders: Arc::default() }
+        ResourceHead {
+            key,
+            policy,
+            columns: columns.into_keys().collect(),
+            indexed,
+            filters,
+            orders: Arc::default(),
+        }
     }
 
     /// The columns with their uses.

@@ -188,8 +188,13 @@ mod tests {
     #[test]
     fn an_index_or_a_filter_of_doubles_is_refused() {
         let columns = [key("", "v", ColumnType::Float)].into();
-        let list =
-            ColumnList { columns, indexed: [true].into(), with_terms: [true].into(), filters: [None].into(), orders: Arc::default() };
+        let list = ColumnList {
+            columns,
+            indexed: [true].into(),
+            with_terms: [true].into(),
+            filters: [None].into(),
+            orders: Arc::default(),
+        };
         let filtered = ColumnList {
             indexed: [false].into(),
             with_terms: [false].into(),

@@ -31,7 +31,6 @@ const ROWS_PER_LOOK: u64 = 16;
 struct Unit {
     group: usize,
     source: TableSnapshot,
-    traces: u64,
     /// Bounds of the keys of its spans.
     keys: RangeInclusive<i64>,
 }
@@ -89,8 +88,7 @@ fn units(sources: &Sources<'_>, plan: &Plan) -> QueryResult<Vec<Unit>> {
         for table in sources.tables(group) {
             for source in table.sources() {
                 let Some(time) = source.time_range() else { continue };
-                let traces = source.series_bound(resource)?;
-                if traces == 0 {
+                if source.series_bound(resource)? == 0 {
                     continue;
                 }
                 let by = group_plan.key.order();
@@ -102,7 +100,7 @@ fn units(sources: &Sources<'_>, plan: &Plan) -> QueryResult<Vec<Unit>> {
                     (None, Key::Column(_)) => (i64::MIN, i64::MAX),
                 };
                 let source = TableSnapshot::new(table.shard(), 1, vec![source.clone()]);
-                units.push(Unit { group, source, traces, keys: least..=greatest });
+                units.push(Unit { group, source, keys: least..=greatest });
             }
         }
     }

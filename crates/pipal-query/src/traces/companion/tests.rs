@@ -50,12 +50,8 @@ type Accepts = fn(&Span) -> bool;
 /// The segment of a flushed part with all spans.
 fn flushed(spans: &[Span]) -> SegmentSnapshot {
     let keys = ["service", "endpoint"].map(|name| column(name, ColumnType::Str));
-    let columns: Vec<ColumnDef> = keys
-        .iter()
-        .cloned()
-        .chain([column("latency", ColumnType::Int)])
-        .map(|key| ColumnDef { key, attribute: false })
-        .collect();
+    let columns: Vec<ColumnDef> =
+        keys.iter().cloned().chain([column("latency", ColumnType::Int)]).map(ColumnDef::plain).collect();
     let orders = Orders::new(vec![keys[0].clone()], vec![latency()]);
     let layout = Arc::new(Layout::ordered("segment", RowPolicy::Collapse, columns, orders));
     let now = 20_000 * DAY_NANOS;

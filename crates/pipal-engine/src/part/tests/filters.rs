@@ -7,7 +7,8 @@ use crate::part::filters::FILTERED_ROWS_MIN;
 use crate::part::{Part, PartWriter, temporary_part_path};
 use crate::row_ranges::RowRanges;
 use crate::rows::{
-    EntitySelector, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowKind, RowSource,
+    EntitySelector, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowKind,
+    RowSource, SeriesCursor,
 };
 use crate::scan::{CancelToken, RowPredicate, ScanBatch, ScanRequest, TableSnapshot};
 use crate::terms::ordered_float;
@@ -493,9 +494,11 @@ fn rows_out_of_use_are_not_read() {
     assert!(stored <= 4, "{stored} rows of the series");
     let all = part.series(key, &EntitySelector::All).unwrap();
     let request = ReadRequest { key, time: TimeRange::ALL, columns, rows: Some(&rows) };
-    let (mut out, mut counts, mut stats) = (RowBatch::new(columns), Vec::new(), ReadStats::default());
-    part.read(&request, &all, 0..all.len(), &mut out, &mut counts, &mut stats).unwrap();
-    assert_eq!(counts.len(), all.len());
+    let (mut out, mut given, mut stats) = (RowBatch::new(columns), Vec::new(), ReadStats::default());
+    let mut cursor = SeriesCursor::whole(&all);
+    part.read(&request, &all, &mut cursor, ReadLimit::NONE, &mut out, &mut given, &mut stats).unwrap();
+    assert!(cursor.is_at_end());
+    assert_eq!(given.iter().map(|given| given.rows as usize).sum::<usize>(), out.len());
     assert!(out.len() >= 4 && out.len() < 120, "{} rows", out.len());
     assert!(stats.row_groups_read <= 2, "{stats:?}");
 }

@@ -253,7 +253,7 @@ mod tests {
     fn a_layout_keeps_the_orders_of_its_columns() {
         let key = |name: &str, ty| ColumnKey { family: "t".into(), name: name.into(), ty };
         let (service, latency) = (key("service", ColumnType::Str), key("latency", ColumnType::Int));
-        let columns = [&service, &latency].map(|key| ColumnDef { key: key.clone(), attribute: false });
+        let columns = [&service, &latency].map(|key| ColumnDef::plain(key.clone()));
         let keys = vec![OrderKey::Column(latency), OrderKey::Time];
         let orders = Orders::new(vec![key("unknown", ColumnType::Str), service.clone()], keys.clone());
         let layout = Layout::ordered("segment", RowPolicy::Collapse, columns.to_vec(), orders);

@@ -14,9 +14,9 @@ use crate::error::QueryResult;
 use crate::row_filter::RowFilter;
 use crate::trace::Tracer;
 use pipal_codec::Column;
-use pipal_engine::TableSnapshot;
 use pipal_engine::rows::EntitySelector;
 use pipal_engine::scan::{MergedSeries, ScanBatch, ScanRequest};
+use pipal_engine::{Narrowed, TableSnapshot};
 use pipal_model::{TimeRange, ValueRef};
 use std::cmp::Reverse;
 use std::ops::RangeInclusive;
@@ -60,6 +60,7 @@ pub(super) fn find(
         best.settle();
     }
     tracer.tag("sources_considered", || units.len().to_string());
+    tracer.tag("sources_read", || counts.read.to_string());
     tracer.tag("sources_walked", || counts.walked.to_string());
     tracer.tag("sources_scanned", || counts.scanned.to_string());
     tracer.tag("rows_read_in_walks", || counts.rows_read.to_string());
@@ -70,6 +71,8 @@ pub(super) fn find(
 /// What the searches did.
 #[derive(Default)]
 struct Counts {
+    /// Sources that may have spans of use.
+    read: u64,
     /// Sources that were walked in the order of the key.
     walked: u64,
     /// Sources that were scanned, after a walk or without.
@@ -122,11 +125,18 @@ impl Search<'_> {
         if self.useful_keys(best).is_none() {
             return Ok(());
         }
+        let resource = self.sources.key(self.unit.group);
+        let predicate = self.filter.predicate();
+        let narrowed = self.unit.source.narrowed(resource, &predicate, &[EntitySelector::All])?;
+        if narrowed.table.sources().is_empty() {
+            return Ok(());
+        }
+        counts.read += 1;
         if self.walk(needed, best, counts)? == Searched::Done {
             return Ok(());
         }
         counts.scanned += 1;
-        self.scan(best)
+        self.scan(&narrowed, best)
     }
 
     /// The keys of the source that can still matter; none when there are no such. Only where time is the key does
@@ -168,7 +178,7 @@ impl Search<'_> {
         search.run(needed, best, &mut counts.rows_read)
     }
 
-    fn scan(&self, best: &mut Best) -> QueryResult<()> {
+    fn scan(&self, narrowed: &Narrowed, best: &mut Best) -> QueryResult<()> {
         let mut columns = ColumnSet::default();
         let placed = PlacedFilter::new(self.filter, &mut columns);
         let key_column = match &self.group.key {
@@ -176,8 +186,6 @@ impl Search<'_> {
             Key::Time | Key::Zero => None,
         };
         let resource = self.sources.key(self.unit.group);
-        let narrowed =
-            self.unit.source.narrowed(resource, &self.filter.predicate(), &[EntitySelector::All])?;
         let [source] = narrowed.table.sources() else { return Ok(()) };
         let traces = source.series_bound(resource)?;
         let mut rows = Vec::new();

@@ -177,9 +177,9 @@ fn point_read(part: &Part, head: &ResourceHead, selector: &EntitySelector, field
     let list = part.series(&head.key, selector).expect("series");
     let mut out = RowBatch::new(field);
     let time = TimeRange { begin: START, end: START + 60 * MINUTE - 1 };
-    let request = ReadRequest { key: &head.key, time, columns: field, rows: None };
+    let request = ReadRequest { key: &head.key, time, columns: field, rows: None, limit: ReadLimit::NONE };
     let (mut cursor, mut given, mut stats) = (SeriesCursor::whole(&list), Vec::new(), ReadStats::default());
-    part.read(&request, &list, &mut cursor, ReadLimit::NONE, &mut out, &mut given, &mut stats).expect("read");
+    part.read(&request, &list, &mut cursor, &mut out, &mut given, &mut stats).expect("read");
     out.len()
 }
 

@@ -260,6 +260,8 @@ pub struct ReadRequest<'a> {
     pub columns: &'a [ColumnKey],
     /// If given, rows outside are of no use: they may be left out.
     pub rows: Option<&'a RowRanges>,
+    /// Where the read pauses.
+    pub limit: ReadLimit,
 }
 
 /// Where a read pauses.
@@ -371,7 +373,6 @@ pub trait RowSource: Send + Sync {
         request: &ReadRequest<'_>,
         series: &SeriesList,
         cursor: &mut SeriesCursor,
-        limit: ReadLimit,
         out: &mut RowBatch,
         given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,

@@ -74,7 +74,7 @@ impl AttributeIndex {
         columns: &[ColumnKey],
     ) -> Result<()> {
         let series = source.series(key, &crate::rows::EntitySelector::All)?;
-        let request = ReadRequest { key, time: TimeRange::ALL, columns, rows: None };
+        let request = ReadRequest { key, time: TimeRange::ALL, columns, rows: None, limit: REBUILD_LIMIT };
         let seed = resource_seed(&key.name);
         let mut cursor = SeriesCursor::whole(&series);
         let mut batch = RowBatch::new(columns);
@@ -83,7 +83,7 @@ impl AttributeIndex {
             batch.clear();
             given.clear();
             let stats = &mut ReadStats::default();
-            source.read(&request, &series, &mut cursor, REBUILD_LIMIT, &mut batch, &mut given, stats)?;
+            source.read(&request, &series, &mut cursor, &mut batch, &mut given, stats)?;
             let mut row = 0;
             for GivenRows { wanted, rows } in &given {
                 let has = |c: &usize| batch.columns[*c].presence(row) == Presence::Value;

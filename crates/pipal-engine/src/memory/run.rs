@@ -7,8 +7,8 @@ use super::useful::numbers_of_use;
 use crate::row_format::{RowHead, ValueReader, decode_head, read_columns};
 use crate::row_ranges::RowRanges;
 use crate::rows::{
-    EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
-    RowSource, SeriesCursor, SeriesList, TermMatch,
+    EntitySelector, GivenRows, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource,
+    SeriesCursor, SeriesList, TermMatch,
 };
 use crate::scan::RowPredicate;
 use crate::terms::{has_any_of, has_terms};
@@ -225,7 +225,6 @@ impl RowSource for MemRun {
         request: &ReadRequest<'_>,
         series: &SeriesList,
         cursor: &mut SeriesCursor,
-        limit: ReadLimit,
         out: &mut RowBatch,
         given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,
@@ -240,7 +239,7 @@ impl RowSource for MemRun {
             // The first row that is not done, and how many rows were given on the way.
             let (mut end, mut count) = (to, 0);
             for number in numbers_of_use(first as u64 + from as u64..first as u64 + to as u64, request.rows) {
-                if limit.is_reached(given_rows, given_bytes) {
+                if request.limit.is_reached(given_rows, given_bytes) {
                     end = number as usize - first;
                     break;
                 }

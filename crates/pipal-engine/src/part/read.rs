@@ -87,7 +87,6 @@ impl RowSource for Part {
         request: &ReadRequest<'_>,
         series: &SeriesList,
         cursor: &mut SeriesCursor,
-        limit: ReadLimit,
         out: &mut RowBatch,
         given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,
@@ -104,7 +103,7 @@ impl RowSource for Part {
         let schema = self.misled(index.schemas.get(resource.schema))?;
         let columns = request.columns.iter().map(|key| schema.position(key)).collect();
         let first = out.len();
-        let sink = Sink { out, first, bytes: 0, given, limit, columns };
+        let sink = Sink { out, first, bytes: 0, given, limit: request.limit, columns };
         let groups = GroupCursor::new(self, &index);
         let mut reader = SeriesReader {
             groups,

@@ -1,8 +1,6 @@
 //! A lane: the rows of one source that a scan has read and not given yet.
 
-use crate::rows::{
-    GivenRows, ReadLimit, ReadRequest, ReadStats, RowBatch, RowSource, SeriesCursor, SeriesList,
-};
+use crate::rows::{GivenRows, ReadRequest, ReadStats, RowBatch, RowSource, SeriesCursor, SeriesList};
 use pipal_model::{Error, Result};
 use std::ops::Range;
 
@@ -81,14 +79,13 @@ impl Lane {
         source: &dyn RowSource,
         list: &SeriesList,
         request: &ReadRequest<'_>,
-        limit: ReadLimit,
         rows: &mut RowBatch,
         stats: &mut ReadStats,
     ) -> Result<()> {
         self.drop_taken(request, rows);
         let (position, first) = (self.cursor.position(), rows.len());
         self.given.clear();
-        source.read(request, list, &mut self.cursor, limit, rows, &mut self.given, stats)?;
+        source.read(request, list, &mut self.cursor, rows, &mut self.given, stats)?;
         let given: usize = self.given.iter().map(|given| given.rows as usize).sum();
         if first + given != rows.len() || !rows.is_consistent() || self.cursor.position() == position {
             return Err(Error::internal("scan", "a source gave other rows than it told, or none at all"));

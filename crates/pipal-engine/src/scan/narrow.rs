@@ -3,8 +3,8 @@
 use super::{RowPredicate, TableSnapshot};
 use crate::row_ranges::RowRanges;
 use crate::rows::{
-    EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
-    RowSource, SeriesCursor, SeriesList, TermMatch,
+    EntitySelector, GivenRows, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource,
+    SeriesCursor, SeriesList, TermMatch,
 };
 use pipal_model::{ColumnKey, ErrorKind, Result, RowPolicy, TimeRange};
 use std::sync::Arc;
@@ -160,12 +160,11 @@ impl RowSource for NarrowedSource {
         request: &ReadRequest<'_>,
         series: &SeriesList,
         cursor: &mut SeriesCursor,
-        limit: ReadLimit,
         out: &mut RowBatch,
         given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,
     ) -> Result<()> {
         let request = ReadRequest { rows: self.rows_of(request.key), ..*request };
-        self.source.read(&request, series, cursor, limit, out, given, stats)
+        self.source.read(&request, series, cursor, out, given, stats)
     }
 }

@@ -231,13 +231,14 @@ impl<'a> Scan<'a> {
         };
         // Where an entity has one row only, its time can rule it out but must not bring back an older one.
         let time = if policy.one_row_per_entity() { TimeRange::ALL } else { self.request.time };
-        let request = ReadRequest { key: self.request.key, time, columns: self.request.columns, rows: None };
+        let request =
+            ReadRequest { key: self.request.key, time, columns: self.request.columns, rows: None, limit };
         for (i, (lane, rows)) in self.lanes.iter_mut().zip(&mut self.buffers).enumerate() {
             if lane.is_at_end() || !lane.is_empty() && lane.frontier(rows) != frontier {
                 continue;
             }
             let list = self.series.list(i);
-            lane.refill(&*self.sources[i], list, &request, limit, rows, &mut self.stats)?;
+            lane.refill(&*self.sources[i], list, &request, rows, &mut self.stats)?;
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use crate::part::{Companion, Part};
 use crate::reaper::Reaper;
 use crate::row_ranges::RowRanges;
 use crate::rows::{
-    EntitySelector, GivenRows, ReadLimit, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch,
-    RowSource, SeriesCursor, SeriesList, TermMatch,
+    EntitySelector, GivenRows, ReadRequest, ReadStats, ResourceHead, ResourceKey, RowBatch, RowSource,
+    SeriesCursor, SeriesList, TermMatch,
 };
 use crate::scan::RowPredicate;
 use pipal_model::{ColumnKey, OrderKey, Result, TimeRange};
@@ -110,11 +110,10 @@ impl RowSource for LivePart {
         request: &ReadRequest<'_>,
         series: &SeriesList,
         cursor: &mut SeriesCursor,
-        limit: ReadLimit,
         out: &mut RowBatch,
         given: &mut Vec<GivenRows>,
         stats: &mut ReadStats,
     ) -> Result<()> {
-        self.part.read(request, series, cursor, limit, out, given, stats)
+        self.part.read(request, series, cursor, out, given, stats)
     }
 }

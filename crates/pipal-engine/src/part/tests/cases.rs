@@ -137,10 +137,11 @@ fn row_groups_outside_of_the_time_range_are_not_read() {
     let list = part.series(&resource.head.key, &EntitySelector::All).unwrap();
     let read = |begin, end| {
         let time = TimeRange { begin, end };
-        let request = ReadRequest { key: &resource.head.key, time, columns: &[], rows: None };
+        let request =
+            ReadRequest { key: &resource.head.key, time, columns: &[], rows: None, limit: ReadLimit::NONE };
         let (mut out, mut given, mut stats) = (RowBatch::default(), Vec::new(), ReadStats::default());
         let mut cursor = SeriesCursor::new(vec![0]);
-        part.read(&request, &list, &mut cursor, ReadLimit::NONE, &mut out, &mut given, &mut stats).unwrap();
+        part.read(&request, &list, &mut cursor, &mut out, &mut given, &mut stats).unwrap();
         stats
     };
     let cold = read(10_000, 10_009);

@@ -493,10 +493,11 @@ fn rows_out_of_use_are_not_read() {
     let stored: u64 = (0..series.len()).map(|at| u64::from(series.rows(at).1)).sum();
     assert!(stored <= 4, "{stored} rows of the series");
     let all = part.series(key, &EntitySelector::All).unwrap();
-    let request = ReadRequest { key, time: TimeRange::ALL, columns, rows: Some(&rows) };
+    let request =
+        ReadRequest { key, time: TimeRange::ALL, columns, rows: Some(&rows), limit: ReadLimit::NONE };
     let (mut out, mut given, mut stats) = (RowBatch::new(columns), Vec::new(), ReadStats::default());
     let mut cursor = SeriesCursor::whole(&all);
-    part.read(&request, &all, &mut cursor, ReadLimit::NONE, &mut out, &mut given, &mut stats).unwrap();
+    part.read(&request, &all, &mut cursor, &mut out, &mut given, &mut stats).unwrap();
     assert!(cursor.is_at_end());
     assert_eq!(given.iter().map(|given| given.rows as usize).sum::<usize>(), out.len());
     assert!(out.len() >= 4 && out.len() < 120, "{} rows", out.len());

@@ -314,14 +314,14 @@ pub(super) fn check_read(
     }
     let mut out = RowBatch::new(columns);
     let (mut given, mut stats) = (Vec::new(), ReadStats::default());
-    let request = ReadRequest { key, time, columns, rows: None };
+    // Odd sizes pause inside of series and chunks.
+    let limit = if list.len() % 2 == 0 { ReadLimit::NONE } else { ReadLimit { rows: 7, bytes: 100 } };
+    let request = ReadRequest { key, time, columns, rows: None, limit };
     let mut cursor = SeriesCursor::whole(&list);
     while !cursor.is_at_end() {
-        // Odd sizes pause inside of series and chunks.
-        let limit = if list.len() % 2 == 0 { ReadLimit::NONE } else { ReadLimit { rows: 7, bytes: 100 } };
         let before = (out.len(), cursor.position());
         source
-            .read(&request, &list, &mut cursor, limit, &mut out, &mut given, &mut stats)
+            .read(&request, &list, &mut cursor, &mut out, &mut given, &mut stats)
             .map_err(|e| e.to_string())?;
         if out.len() > limit.rows.saturating_add(before.0) || cursor.position() == before.1 {
             return Err(format!("{} rows after {before:?}, and at {:?}", out.len(), cursor.position()));

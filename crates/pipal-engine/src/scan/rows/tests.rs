@@ -93,14 +93,13 @@ impl RowSource for TestSource {
         request: &ReadRequest<'_>,
         series: &SeriesList,
         cursor: &mut SeriesCursor,
-        limit: ReadLimit,
         out: &mut RowBatch,
         given: &mut Vec<GivenRows>,
         _: &mut ReadStats,
     ) -> Result<()> {
         let (mut rows, mut bytes) = (0, 0);
         while let Some(pending) = cursor.pending(series) {
-            if limit.is_reached(rows, bytes) {
+            if request.limit.is_reached(rows, bytes) {
                 break;
             }
             let (_, time, version, text) = &self.rows[pending.first_row as usize];

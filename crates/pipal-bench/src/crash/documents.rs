@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pipal_api::model::v1::{Tag, tag_value};
@@ -172,6 +172,10 @@ fn section(totals: &Totals) -> Section {
     section
 }
 
+fn locked(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 async fn apply_all(
     journal: Arc<Mutex<Journal>>,
     mut client: PropertyServiceClient<Channel>,
@@ -179,13 +183,14 @@ async fn apply_all(
     ends: Instant,
 ) -> Result<Totals, String> {
     let mut totals = Totals::default();
+    let metadata = metadata(&locked(&journal).group, NAME);
     for &document in documents.iter().cycle() {
         if Instant::now() >= ends {
             break;
         }
-        let number = journal.lock().unwrap_or_else(PoisonError::into_inner).send(document)?;
+        let number = locked(&journal).send(document)?;
         let property = Property {
-            metadata: Some(metadata(&journal.lock().unwrap_or_else(PoisonError::into_inner).group, NAME)),
+            metadata: Some(metadata.clone()),
             id: id_of(document),
             tags: tags_of(document, number),
             updated_at: None,
@@ -193,7 +198,7 @@ async fn apply_all(
         match client.apply(ApplyRequest { property: Some(property), strategy: Strategy::Merge as i32 }).await
         {
             Ok(_) => {
-                journal.lock().unwrap_or_else(PoisonError::into_inner).acknowledge(document, number)?;
+                locked(&journal).acknowledge(document, number)?;
                 totals.applied += 1;
             }
             Err(status) => {
